@@ -1,0 +1,230 @@
+"""What the leader of a key does: ask upstream once, on behalf of all who want it.
+
+It runs apart from the client that caused it, which may leave.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from pkgproxy.barrier import Place
+from pkgproxy.cache.answer import Asked
+from pkgproxy.cache.policy import changes, shared, unshareable_reason
+from pkgproxy.download import Download
+from pkgproxy.filters import Action, Rule
+from pkgproxy.http1.client import Response
+from pkgproxy.message.errors import ProxyError, StoreError, UpstreamError
+from pkgproxy.message.fields import Field, Fields
+from pkgproxy.message.heads import Representation
+from pkgproxy.message.ranges import parse_content_range
+from pkgproxy.store import Store
+from pkgproxy.store.entry import Entry
+from pkgproxy.store.partial import Partial
+from pkgproxy.upstream import Follow, Upstream, discard, redirect, upgrade_only
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """A download that everybody may join."""
+
+    download: Download
+
+
+@dataclass(frozen=True, slots=True)
+class Validated:
+    """The stored body is good."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stale:
+    """The stored body is all there is; ``status`` is the origin's 5xx, or 0."""
+
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unshareable:
+    """An answer for the leader's own client only, and why."""
+
+    response: Response
+    reason: str
+
+
+Outcome = Shared | Validated | Stale | Unshareable
+
+
+def following(rule: Rule) -> Follow:
+    """Which redirects are followed: all for names that say what they are, else upgrades."""
+    return redirect if rule.action is Action.CACHE else upgrade_only
+
+
+class Lead:
+    """One leadership of one key."""
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        place: Place[Outcome],
+        asked: Asked,
+        store: Store,
+        upstream: Upstream,
+        now: Callable[[], float],
+    ) -> None:
+        self._place = place
+        self._asked = asked
+        self._store = store
+        self._upstream = upstream
+        self._now = now
+        self._wanted = True
+
+    def client_left(self) -> None:
+        """The client that caused this is gone: an answer for it alone is of no use."""
+        self._wanted = False
+
+    async def run(self) -> None:
+        """Ask, and tell the followers what came of it."""
+        key = self._asked.target.key
+        entry = self._store.look_up(key)
+        try:
+            outcome = await self._ask(entry)
+        except ProxyError as error:
+            if entry is None or not isinstance(error, UpstreamError):
+                self._place.fail(Failure())
+                return
+            self._log.info("{key} is served stale: {error}", key=key, error=error)
+            outcome = Stale(0)
+        except BaseException:
+            self._place.fail(Failure())
+            raise
+        finally:
+            if entry is not None:
+                entry.release()
+        self._publish(outcome)
+
+    def _publish(self, outcome: Outcome) -> None:
+        if isinstance(outcome, Shared):
+            # Counted as a reader until all who waited have joined.
+            download = outcome.download.attach()
+            self._place.publish(outcome)
+            download.start()
+            download.release()
+            return
+        self._place.leave()
+        self._place.publish(outcome)
+        if isinstance(outcome, Unshareable) and not self._wanted:
+            outcome.response.stopProducing()
+
+    async def _ask(self, entry: Entry | None) -> Outcome:
+        partial = self._store.resume(self._asked.target.key) if entry is None else None
+        if partial is not None:
+            try:
+                outcome = await self._continue(partial)
+            except BaseException:
+                partial.close()
+                raise
+            if outcome is not None:
+                return outcome
+        response = await self._fetch(_validators(entry))
+        status = response.head.status
+        if status == 304 and entry is not None:
+            discard(response)
+            self._freshen(entry, response)
+            return Validated()
+        if status >= 500 and entry is not None:
+            discard(response)
+            return Stale(status)
+        if status in (206, 304):
+            discard(response)
+            raise UpstreamError(f"{self._asked.target.host} sent a {status} nobody asked for.")
+        return self._begin(response, replaces=entry is not None)
+
+    async def _fetch(self, more: list[Field]) -> Response:
+        asked = self._asked
+        fields = [*shared(asked.head.fields), *more]
+        return await self._upstream.fetch(b"GET", asked.target, fields, following(asked.rule))
+
+    def _freshen(self, entry: Entry, response: Response) -> None:
+        """Take over what a 304 says anew (RFC 9111 §3.2)."""
+        told = Representation.of(response.head, self._now())
+        names = {name.lower() for name, _ in told.fields}
+        kept = [item for item in entry.representation.fields if item[0].lower() not in names]
+        self._store.freshen(
+            self._asked.target.key,
+            entry,
+            Representation(
+                Fields([*kept, *told.fields]), told.date, told.checked, entry.size,
+                changes(response.head, self._now()) or entry.representation.changes,
+            ),
+        )  # fmt: skip
+
+    def _begin(self, response: Response, *, replaces: bool) -> Outcome:
+        """A download into a new partial, if the answer may be kept."""
+        reason = unshareable_reason(response.head, response.framing)
+        if reason is not None:
+            return Unshareable(response, reason)
+        now = self._now()
+        representation = Representation.of(response.head, now, changes=changes(response.head, now))
+        representation.length = response.length
+        try:
+            partial = self._store.begin(self._asked.target.key, representation)
+        except StoreError as error:
+            self._log.warn("not stored: {error}", error=error)
+            return Unshareable(response, "store")
+        return self._download(partial, response, replaces=replaces)
+
+    def _download(self, partial: Partial, response: Response, *, replaces: bool) -> Shared:
+        download = Download(
+            self._store, self._asked.target.key, partial, response, lambda _: self._place.leave()
+        )
+        download.replaces = replaces
+        download.fwd_status = response.head.status
+        return Shared(download)
+
+    async def _continue(self, partial: Partial) -> Outcome | None:
+        """The rest of what an earlier download left, or None to ask for the whole."""
+        stored = partial.representation
+        validator = stored.strong_validator() or b""
+        more = [(b"Range", b"bytes=%d-" % partial.size), (b"If-Range", validator)]
+        response = await self._fetch(more)
+        if response.head.status == 206 and _fits(partial, response):
+            stored.checked = self._now()
+            return self._download(partial, response, replaces=False)
+        if response.head.status == 200:
+            # Another version. begin takes the same file again, so its lock must go first.
+            partial.close()
+            return self._begin(response, replaces=False)
+        if response.head.status in (206, 416):
+            discard(response)
+            partial.discard()
+            partial.close()
+            return None
+        partial.close()
+        return Unshareable(response, "status")
+
+
+def _validators(entry: Entry | None) -> list[Field]:
+    """The conditions that ask whether an entry is still good (RFC 9111 §4.3.1)."""
+    if entry is None:
+        return []
+    fields = []
+    if entry.representation.etag is not None:
+        fields.append((b"If-None-Match", entry.representation.etag))
+    if entry.representation.last_modified is not None:
+        fields.append((b"If-Modified-Since", entry.representation.last_modified))
+    return fields
+
+
+def _fits(partial: Partial, response: Response) -> bool:
+    """Whether a 206 is the rest of just this body."""
+    stored, told = partial.representation, response.head.fields
+    span = parse_content_range(told.get(b"content-range"))
+    if stored.length is None or span != (partial.size, stored.length, stored.length):
+        return False
+    if stored.etag is not None:
+        return told.get(b"etag") == stored.etag
+    return told.get(b"last-modified") == stored.last_modified
