@@ -1,0 +1,40 @@
+"""One line for each request, written in batches.
+
+An event of twisted.logger costs 20 µs, a third of a hit; so lines that come within
+FLUSH seconds of one another share one.
+"""
+
+from __future__ import annotations
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+
+FLUSH = 0.1  # seconds that a line may wait
+_MANY = 1000  # lines that are written at once
+
+
+class AccessLog:
+    """Client, method, URL, status, body bytes, seconds, cache status."""
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self._log = Logger(namespace="pkgproxy")
+        self._clock = clock
+        self._lines: list[str] = []
+        self._timer: IDelayedCall | None = None
+
+    def add(self, line: str) -> None:
+        """Take a line; it is written soon."""
+        self._lines.append(line)
+        if len(self._lines) >= _MANY:
+            self.flush()
+        elif self._timer is None:
+            self._timer = self._clock.callLater(FLUSH, self.flush)
+
+    def flush(self) -> None:
+        """Write what there is."""
+        timer, self._timer = self._timer, None
+        if timer is not None and timer.active():
+            timer.cancel()
+        lines, self._lines = self._lines, []
+        if lines:
+            self._log.info("{lines}", lines="\n".join(lines))
