@@ -64,7 +64,7 @@ class Proxy:
 
     def close(self) -> None:
         """Write what is still to be written."""
-        self._access_log.flush()
+        self._access_log.close()
 
     # From request to answer
 

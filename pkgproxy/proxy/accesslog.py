@@ -20,15 +20,21 @@ class AccessLog:
         self._log = Logger(namespace="pkgproxy")
         self._clock = clock
         self._lines: list[str] = []
+        self._closed = False
         self._timer: IDelayedCall | None = None
 
     def add(self, line: str) -> None:
         """Take a line; it is written soon."""
         self._lines.append(line)
-        if len(self._lines) >= _MANY:
+        if self._closed or len(self._lines) >= _MANY:
             self.flush()
         elif self._timer is None:
             self._timer = self._clock.callLater(FLUSH, self.flush)
+
+    def close(self) -> None:
+        """Write what there is, and each further line at once."""
+        self._closed = True
+        self.flush()
 
     def flush(self) -> None:
         """Write what there is."""
