@@ -50,7 +50,7 @@ class Conversation(Protocol):
         self.data = bytearray()
         self.input_over = False
         self.lost = False
-        self._waiting: Deferred[None] | None = None
+        self._waiting: list[Deferred[None]] = []
 
     def dataReceived(self, data: bytes) -> None:
         self.data += data
@@ -68,15 +68,20 @@ class Conversation(Protocol):
         self._wake()
 
     def _wake(self) -> None:
-        waiting, self._waiting = self._waiting, None
-        if waiting is not None:
-            waiting.callback(None)
+        waiting, self._waiting = self._waiting, []
+        for one in waiting:
+            one.callback(None)
 
     async def more(self) -> None:
         """Wait for anything to happen."""
         if self.input_over:
             raise Broken(f"ended after {bytes(self.data[:200])!r}")
-        self._waiting = waiting = Deferred()
+        await self.anything()
+
+    async def anything(self) -> None:
+        """Wait for data or the end."""
+        waiting: Deferred[None] = Deferred()
+        self._waiting.append(waiting)
         await waiting
 
     def send(self, data: bytes) -> None:

@@ -77,7 +77,8 @@ class Request:
     def answer(self, status: str, *headers: str, body: bytes = b"") -> None:
         """Send a whole answer."""
         self.head(status, *headers, f"Content-Length: {len(body)}")
-        self.send(body)
+        if self.method != "HEAD":
+            self.send(body)
 
     def head(self, status: str, *headers: str) -> None:
         """Send a head."""
@@ -109,7 +110,7 @@ class _Serving(Conversation):
                 if self.input_over:
                     self.transport.loseConnection()
                     return
-                await self.more_or_end()
+                await self.anything()
             head = await self.until(b"\r\n\r\n")
             request = Request(self, head, b"")
             if "Content-Length" in request and self._origin.read_bodies:
@@ -117,11 +118,6 @@ class _Serving(Conversation):
             elif request["Transfer-Encoding"] == "chunked" and self._origin.read_bodies:
                 request.body = await self._chunked()
             self._origin.got(request)
-
-    async def more_or_end(self) -> None:
-        if not self.input_over:
-            self._waiting = waiting = Deferred()
-            await waiting
 
 
 class Origin:
