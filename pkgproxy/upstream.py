@@ -38,6 +38,9 @@ MAX_REDIRECTS = 10
 #: The rest of an answer that nobody wants is read, to keep the connection, if it is short.
 _SHORT = 64 * 1024  # bytes
 
+#: TLS options are remembered for so many hosts; then the memory starts afresh.
+_REMEMBERED = 200
+
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 #: Methods that may be sent twice without harm (RFC 9110 §9.2.2).
@@ -83,14 +86,25 @@ class HostConnector:
     def __init__(self, reactor: Any, trust_root: Any = None) -> None:
         self._reactor = reactor
         self._trust_root = trust_root or platformTrust()
+        self._options: dict[str, Any] = {}
 
     def __call__(self, target: Target) -> IStreamClientEndpoint:
         """The endpoint of a target's origin."""
         endpoint = HostnameEndpoint(self._reactor, target.address, target.port, CONNECT_TIMEOUT)
         if target.scheme == "https":
-            options = optionsForClientTLS(target.address, trustRoot=self._trust_root)
-            return wrapClientTLS(options, endpoint)
+            return wrapClientTLS(self._options_for(target.address), endpoint)
         return endpoint
+
+    def _options_for(self, host: str) -> Any:
+        # Each set of options loads the system's certificates when first used, which
+        # takes 20 ms; a host's next connection need not.
+        options = self._options.get(host)
+        if options is None:
+            if len(self._options) >= _REMEMBERED:
+                self._options.clear()
+            options = optionsForClientTLS(host, trustRoot=self._trust_root)
+            self._options[host] = options
+        return options
 
 
 class Upstream:

@@ -10,7 +10,7 @@ from email.utils import formatdate
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import TCP4ServerEndpoint
+from twisted.internet.endpoints import SSL4ServerEndpoint, TCP4ServerEndpoint
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import Factory
 
@@ -111,6 +111,10 @@ class _Serving(Conversation):
                     self.transport.loseConnection()
                     return
                 await self.anything()
+                if self.data[:1] == b"\x16":  # a TLS handshake
+                    self.send(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+                    self.transport.loseConnection()
+                    return
             head = await self.until(b"\r\n\r\n")
             request = Request(self, head, b"")
             if "Content-Length" in request and self._origin.read_bodies:
@@ -123,8 +127,9 @@ class _Serving(Conversation):
 class Origin:
     """A server on loopback. ``files`` are served by path, ``scripts`` do as they like."""
 
-    def __init__(self, reactor: Any) -> None:
+    def __init__(self, reactor: Any, tls: Any = None) -> None:
         self._reactor = reactor
+        self._tls = tls
         self.files: dict[str, File] = {}
         self.scripts: dict[str, Callable[[Request], None]] = {}
         self.requests: list[Request] = []
@@ -138,11 +143,13 @@ class Origin:
 
     async def start(self) -> None:
         """Listen; the second time at the same port."""
-        endpoint = TCP4ServerEndpoint(self._reactor, self.number, interface="127.0.0.1")
+        endpoint: Any = TCP4ServerEndpoint(self._reactor, self.number, interface="127.0.0.1")
+        if self._tls is not None:
+            endpoint = SSL4ServerEndpoint(self._reactor, 0, self._tls, interface="127.0.0.1")
         factory: Factory[Any] = Factory.forProtocol(lambda: _Serving(self))
         factory.noisy = False
-        self._port = await endpoint.listen(factory)
-        self.number = self._port.getHost().port  # type: ignore[attr-defined]
+        port = await endpoint.listen(factory)
+        self._port, self.number = port, port.getHost().port
 
     async def stop(self) -> None:
         """Refuse connections from now on, and end those there are."""
@@ -155,6 +162,8 @@ class Origin:
 
     def url(self, path: str) -> str:
         """The absolute URL of a path here."""
+        if self._tls is not None:
+            return f"https://localhost:{self.number}{path}"
         return f"http://127.0.0.1:{self.number}{path}"
 
     def file(self, path: str, size: int = 1000, **attributes: Any) -> File:

@@ -66,8 +66,10 @@ class Running:
 
     async def in_progress(self, count: int) -> None:
         """Wait until just so many requests are being answered; each look is a request too."""
-        while (await self.counters())["inProgress"] != count + 1:
-            pass
+        for _ in range(5000):
+            if (await self.counters())["inProgress"] == count + 1:
+                return
+        raise AssertionError(f"never {count} in progress: {await self.counters()}")
 
     def stored(self) -> list[str]:
         """The files that anybody may be served, below the root."""

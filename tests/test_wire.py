@@ -140,7 +140,7 @@ async def test_upload_waits_for_upstream(origin: Origin, proxy: Running) -> None
     origin.read_bodies = False
     client = await proxy.connect()
     origin.scripts[NOTES] = lambda request: request.connection.pause()
-    size = 64 * 1024 * 1024
+    size = 24 * 1024 * 1024
     client.ask("POST", origin.url(NOTES), f"Content-Length: {size}")
     request = await origin.next()
     client.send(b"x" * size)

@@ -319,17 +319,17 @@ class ClientConnection(Protocol):
 
     def _settle(self) -> None:
         """Tell what the parser found, now that it has returned."""
-        response = self._announce
-        if response is not None and self._asked is not None:
-            self._announce = None
-            asked, self._asked = self._asked, None
-            asked.callback(response)
-        response = self._response
+        response, news = self._response, self._announce
         if response is None:
             return
+        asked, self._asked, self._announce = self._asked, None, None
+        # A short answer is over before anybody is told of it, so that whoever asks the same
+        # origin next finds its connection free.
         if self._over:
             self._complete(response)
-        elif not response.taken and not self._held:
+        if news is not None and asked is not None:
+            asked.callback(news)
+        if not self._over and not response.taken and not self._held:
             self.hold()
 
     def _complete(self, response: Response) -> None:

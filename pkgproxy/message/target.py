@@ -53,7 +53,11 @@ class Target:
     def join(self, location: bytes) -> Target:
         """Where a Location field points (RFC 9110 §10.2.2). Raises ClientError."""
         base = f"{self.scheme}://{self.authority.decode()}{self.resource.decode('latin-1')}"
-        return parse_target(urljoin(base, location.decode("latin-1")).encode("latin-1"))
+        try:
+            joined = urljoin(base, location.decode("latin-1"))
+        except ValueError as error:
+            raise ClientError(f"The redirect is not a URL: {error}.") from None
+        return parse_target(joined.encode("latin-1"))
 
 
 def _authority(scheme: str, host: str, port: int) -> str:
