@@ -79,11 +79,8 @@ class Options(BaseOptions):
     def postOptions(self) -> None:
         """Check what can be checked before the start. Raises UsageError."""
         try:
-            self["endpoints"] = [
-                endpoint
-                for text in self["addresses"] or [DEFAULT_ADDRESS]
-                for endpoint in endpoints(text)
-            ]
+            addresses = self["addresses"] or [DEFAULT_ADDRESS]
+            self["endpoints"] = [(text, endpoint(text)) for text in addresses]
             self["clients"] = ClientNetworks(parse_networks(self["networks"] or DEFAULT_CLIENTS))
         except ValueError as error:
             raise UsageError(str(error)) from None
@@ -108,21 +105,21 @@ def default_root(environ: dict[str, str]) -> Path:
     return Path(environ.get("HOME") or "~", ".cache", "pkgproxy").expanduser().absolute()
 
 
-def endpoints(text: str) -> list[str]:
-    """Twisted endpoint descriptions for an --address. Raises ValueError."""
+def endpoint(text: str) -> str:
+    """The Twisted endpoint description for an --address. Raises ValueError."""
     match = _HOST_PORT.fullmatch(text)
     if match is None:
         if text.partition(":")[0] in ("tcp", "tcp4", "tcp6", "unix", "systemd", "ssl", "fd"):
-            return [text]
+            return text
         raise ValueError(f"--address {text}: expected HOST:PORT, :PORT or an endpoint")
     host, port = match[1].strip("[]"), int(match[2])
     if port > 65535:
         raise ValueError(f"--address {text}: the port is not between 0 and 65535")
     if not host:
         # One socket for both families where the kernel has IPv6, else IPv4.
-        return [f"tcp6:{port}:interface=\\:\\:" if _has_ipv6() else f"tcp:{port}"]
+        return f"tcp6:{port}:interface=\\:\\:" if _has_ipv6() else f"tcp:{port}"
     escaped = host.replace(":", "\\:")
-    return [f"tcp{6 if ':' in host else ''}:{port}:interface={escaped}"]
+    return f"tcp{6 if ':' in host else ''}:{port}:interface={escaped}"
 
 
 def _has_ipv6() -> bool:
@@ -150,7 +147,7 @@ class ProxyService(MultiService):
         self._reactor = reactor
         self._root = options["root"]
         self._rules = options["rules"]
-        self._descriptions = options["endpoints"]
+        self._endpoints: list[tuple[str, str]] = options["endpoints"]
         self._ports: list[IListeningPort] = []
         counters = Counters()
         connector = HostConnector(reactor)
@@ -166,13 +163,15 @@ class ProxyService(MultiService):
     def privilegedStartService(self) -> None:
         """Bind the ports, while that is still allowed. Raises CannotStart."""
         super().privilegedStartService()
-        for description in self._descriptions:
+        for address, description in self._endpoints:
             failures: list[Failure] = []
             waiting = serverFromString(self._reactor, description).listen(self._factory)
             waiting.addCallbacks(self._ports.append, failures.append)
             if failures:
-                reason = getattr(failures[0].value, "socketError", failures[0].value)
-                raise CannotStart(f"pkgproxy: cannot listen at {description}: {reason}")
+                error = getattr(failures[0].value, "socketError", failures[0].value)
+                reason = getattr(error, "strerror", None) or error
+                # twistd's daemon shows no more than 100 bytes of it.
+                raise CannotStart(f"cannot listen at {address}: {reason}")
 
     def startService(self) -> None:
         """Say where everything is; a root that cannot be written is not the end."""
@@ -181,7 +180,7 @@ class ProxyService(MultiService):
         super().startService()
         try:
             self._store.prepare()
-            self._log.info("Cache root at {root}", root=self._root)
+            self._log.info("Cache root at {root}", root=str(self._root))
         except StoreError as error:
             self._log.warn("NOTHING WILL BE STORED: {error}", error=error)
         self._log.info("{count} rules before the built-in ones", count=self._rules.count)

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import pytest_twisted
-from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.protocol import Factory
 
@@ -21,13 +20,14 @@ class Far:
 
     def __init__(self) -> None:
         self.port = 0
+        self.all: list[Conversation] = []
         self._accepted: list[Conversation] = []
-        self._waiting: list[Deferred[Conversation]] = []
 
     def make(self) -> Conversation:
         """A connection that somebody opens to here."""
         conversation = Conversation()
         self._accepted.append(conversation)
+        self.all.append(conversation)
         return conversation
 
     async def accepted(self, proxy: Running) -> Conversation:
@@ -47,6 +47,8 @@ async def far(the_reactor: Any, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
     far.port = port.getHost().port
     monkeypatch.setattr("pkgproxy.access.CONNECT_PORTS", frozenset({far.port}))
     yield far
+    for conversation in far.all:
+        conversation.close()
     await port.stopListening()
 
 
@@ -85,7 +87,6 @@ async def test_half_close(proxy: Running, far: Far, who: str) -> None:
     assert await first.rest() == body
     assert first.input_over
     await proxy.in_progress(0)
-    second.close()
 
 
 @pytest_twisted.ensureDeferred
