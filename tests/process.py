@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -9,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -83,6 +85,14 @@ class Process:
         with open_directly(f"{self.url}debug/vars") as reply:
             counters: dict[str, int] = json.load(reply)
         return counters
+
+    def settle(self) -> int:
+        """Wait until all that was answered so far is in the log; the number of its lines."""
+        mark = f"/settled-{len(self.lines)}-{self.counters()['inProgress']}"
+        with contextlib.suppress(urllib.error.HTTPError):
+            open_directly(self.url + mark[1:])
+        self.line(mark)
+        return len(self.lines)
 
     def get(self, url: str) -> Any:
         """A GET through this proxy."""
