@@ -345,8 +345,9 @@ def check_head(head: RequestHead) -> None:
     if head.version not in ("1.1", "1.0"):
         status = 400 if head.version == "0.9" else 505
         raise ClientError("This proxy speaks HTTP/1.1 and HTTP/1.0.", status)
-    hosts = head.fields.count(b"host")
-    if hosts > 1 or (hosts == 0 and head.version == "1.1"):
+    host = head.fields.get(b"host")
+    # Several lines are joined by a comma, which no host has.
+    if (host is None and head.version == "1.1") or (host is not None and b"," in host):
         raise ClientError("A request needs one Host field (RFC 9112 section 3.2).")
     coding = head.fields.get(b"transfer-encoding")
     if coding is not None:

@@ -19,8 +19,10 @@ def not_modified(request: Fields, stored: Representation) -> bool:
     if tags is not None:
         return _matches(tags, stored.etag)
     since = parse_date(request.get(b"if-modified-since"))
+    if since is None:
+        return False
     modified = parse_date(stored.last_modified)
-    return since is not None and modified is not None and modified <= since
+    return modified is not None and modified <= since
 
 
 def _matches(tags: bytes, etag: bytes | None) -> bool:

@@ -41,8 +41,15 @@ class CacheStatus:
     stored: bool = False
     collapsed: bool = False
     detail: str = ""
+    _text: str = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_text", self._render())
 
     def __str__(self) -> str:
+        return self._text
+
+    def _render(self) -> str:
         parts = ["hit"] if self.hit else []
         if self.fwd:
             parts.append(f"fwd={self.fwd}")
