@@ -59,7 +59,8 @@ BUILT_IN = (
      r"quick/Marshal\.4\.8/?|api/v1/dependencies[^/]*)" + _END),
     ("cache", "gem", r"/(?:gems/[^/]+\.gem|quick/Marshal\.4\.8/[^/]+\.gemspec\.rz)" + _END),
     ("revalidate", "Go versions", r"/@v/list" + _END + r"|/@latest" + _END),
-    ("cache", "Go module", r"/@v/v[^/]+\.(?:info|mod|zip|ziphash)" + _END),
+    ("cache", "Go module", r"/@v/v[0-9]+\.[0-9]+\.[0-9]+[^/]*\.(?:info|mod|zip|ziphash)" + _END),
+    ("revalidate", "newest by name", r"[-_./](?i:latest|current)[-_.][^/]*" + _END),
     # Names that carry their version.
     ("cache", "Debian package",
      r"/[^/]+_[^/]+\.(?:deb|udeb|ddeb|dsc|changes|buildinfo)(?:\.asc)?" + _END),
@@ -77,8 +78,7 @@ BUILT_IN = (
     ("cache", "Gentoo binary package", r"/[^/]+-[0-9][^/]*\.(?:gpkg\.tar|xpak)" + _END),
     # A name below these is somebody's newest build, however numbered it looks.
     ("revalidate", "newest of something",
-     r"/(?:current|latest|daily|nightly|refs/heads)/[^?]*" + _END +
-     r"|[-_./](?:latest|current)[-_.][^/]*" + _END),
+     r"/(?:current|latest|daily|nightly|refs/heads)/[^?]*" + _END),
     ("revalidate", "machine image",
      r"/[^/]+\.(?:img|qcow2|vmdk|vdi|vhdx?|box|raw|ova)(?:\.(?:gz|xz|bz2|zst))?" + _END),
     ("cache", "versioned source archive", rf"/[^/]*[0-9]+\.[0-9][^/]*(?:{_TAR}|\.zip){_END}"),

@@ -75,7 +75,7 @@ def built_in() -> list[Rule]:
 def load_rules(path: Path) -> Rules:
     """Read a rules file. Raises RulesError with ``FILE:LINE: reason``."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise RulesError(f"{path}:0: cannot be read: {reason}") from error
@@ -93,14 +93,15 @@ def parse_rules(text: str, name: str) -> list[Rule]:
 
 
 def _parse_line(line: str, origin: str) -> Rule:
-    word, _, regex = line.partition(" ")
+    word, *rest = line.split(None, 1)
+    regex = rest[0] if rest else ""
     if regex and word not in _ACTIONS:
         known = ", ".join(_ACTIONS)
         raise RulesError(f"{origin}: {word!r} is not an action; there are {known}")
     if not regex and word in _ACTIONS:
         raise RulesError(f"{origin}: the action {word!r} stands without a regex")
     try:
-        pattern = re.compile(regex.strip() if regex else word)
-    except re.error as error:
+        pattern = re.compile(regex or word)
+    except (re.error, OverflowError, RecursionError) as error:
         raise RulesError(f"{origin}: bad regex: {error}") from None
     return Rule(_ACTIONS[word] if regex else Action.PASS, pattern, origin)

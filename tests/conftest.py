@@ -19,6 +19,12 @@ from tests.running import Running
 collect_ignore: list[str] = []
 
 
+def pytest_collection_finish() -> None:
+    """What is imported by now is no garbage: each test's collection need not look at it."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True)
 def logged() -> Iterator[list[LogEvent]]:
     """Failures logged during the test, which fail it; a test takes out what it expects.

@@ -118,7 +118,7 @@ async def test_https_url(secure: Origin, proxy: Running) -> None:
     for cache_status in ("fwd=uri-miss; fwd-status=200; stored", "hit"):
         reply = await proxy.get(secure.url(DEB))
         assert (reply.body, reply.cache_status) == (file.body, cache_status)
-    assert proxy.stored() == [f"https:localhost:{secure.number}{DEB}"]
+    assert proxy.stored() == [f"https+localhost:{secure.number}{DEB}"]
 
 
 @pytest_twisted.ensureDeferred

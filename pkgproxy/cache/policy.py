@@ -69,11 +69,11 @@ def changes(head: ResponseHead, now: float) -> bool:
         return True
     lifetime = control.get(b"s-maxage", control.get(b"max-age"))
     if lifetime is not None:
-        return lifetime.isdigit() and int(lifetime[:18]) < DAY
+        # An invalid one means stale, as an invalid date below (RFC 9111 §4.2.1, §5.3).
+        return not lifetime.isdigit() or int(lifetime[:18]) < DAY
     expires = head.fields.get(b"expires")
     if expires is None:
         return False
-    # An invalid date, such as 0, means in the past (RFC 9111 §5.3).
     date = parse_date(head.fields.get(b"date")) or now
     return (parse_date(expires) or 0.0) - date < DAY
 

@@ -36,8 +36,11 @@ def plan(
     request: RequestHead, representation: Representation, body: Body, status: CacheStatus, age: int
 ) -> Plan:
     """The answer to a GET or HEAD from a body that is there or on its way."""
-    code, lines, parts = _select(request.fields, representation, body.length)
-    if request.method == b"HEAD":
+    head_only = request.method == b"HEAD"
+    # Range is defined for GET only.
+    wanted = None if head_only else request.fields.get(b"range")
+    code, lines, parts = _select(request.fields, wanted, representation, body.length)
+    if head_only:
         parts = []
     block = _block(code, representation, multipart=parts is not None and len(parts) > 1)
     head = b"%b%b%bAge: %d\r\nCache-Status: pkgproxy; %b\r\n" % (
@@ -64,14 +67,13 @@ def _block(code: int, stored: Representation, *, multipart: bool) -> bytes:
 
 
 def _select(
-    request: Fields, stored: Representation, length: int | None
+    request: Fields, wanted: bytes | None, stored: Representation, length: int | None
 ) -> tuple[int, bytes, list[Part] | None]:
     """Status, the header lines that depend on it, and the parts."""
     if not_modified(request, stored):
         return 304, b"", []
     if length is None:
         return 200, b"", None
-    wanted = request.get(b"range")
     if wanted is None or not range_applies(request, stored):
         return 200, b"Content-Length: %d\r\n" % length, [(0, length)]
     try:

@@ -43,4 +43,5 @@ def range_applies(request: Fields, stored: Representation) -> bool:
     if condition.startswith((b'"', b"W/")):
         return condition == stored.etag and not condition.startswith(b"W/")
     wanted = parse_date(condition)
-    return wanted is not None and wanted == parse_date(stored.last_modified)
+    same = wanted is not None and wanted == parse_date(stored.last_modified)
+    return same and stored.has_strong_date()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from datetime import UTC
 from email.utils import formatdate, parsedate_to_datetime
 
 Field = tuple[bytes, bytes]
@@ -15,6 +16,10 @@ HOP_BY_HOP = frozenset(
         b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade",
     }
 )  # fmt: skip
+
+
+#: Seconds since 1970 after which a date has more than four digits for its year.
+LATEST = 253_402_300_800
 
 
 class Fields:
@@ -48,10 +53,6 @@ class Fields:
             index[lower] = index[lower] + b", " + value if lower in index else value
         return index
 
-    def count(self, name: bytes) -> int:
-        """How many lines have this name."""
-        return sum(1 for key, _ in self.items if key.lower() == name)
-
     def tokens(self, name: bytes) -> frozenset[bytes]:
         """The members of a comma-separated list, in lower case, without parameters."""
         value = self.get(name)
@@ -81,7 +82,9 @@ def parse_date(value: bytes | None) -> float | None:
     if value is None:
         return None
     try:
-        return parsedate_to_datetime(value.decode("ascii")).timestamp()
+        date = parsedate_to_datetime(value.decode("ascii"))
+        # The form of asctime names no zone; it means UTC all the same.
+        return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError, TypeError):
         return None
 

@@ -107,10 +107,19 @@ class Representation:
         return self.fields.get(b"last-modified")
 
     def strong_validator(self) -> bytes | None:
-        """What If-Range may hold: a strong ETag, else Last-Modified (RFC 9110 §13.1.5)."""
-        if self.etag is not None and not self.etag.startswith(b"W/"):
-            return self.etag
-        return self.last_modified
+        """What If-Range may hold: a strong ETag, a strong date if there is no ETag at all
+        (RFC 9110 §13.1.5), else nothing.
+        """
+        if self.etag is not None:
+            return None if self.etag.startswith(b"W/") else self.etag
+        return self.last_modified if self.has_strong_date() else None
+
+    def has_strong_date(self) -> bool:
+        """Whether Last-Modified tells versions apart: a file that was sent in the second
+        it was modified may have been modified again in that second (RFC 9110 §8.8.2.2).
+        """
+        modified = parse_date(self.last_modified)
+        return modified is not None and self.date - modified >= 1
 
     def block(self) -> bytes:
         """The header lines that are the same for each answer, built once."""

@@ -68,14 +68,14 @@ def _split(value: bytes | None) -> list[bytes]:
 
 
 def _number(digits: bytes) -> int:
+    digits = digits.lstrip(b"0") or b"0"
     return int(digits) if len(digits) <= _MAX_DIGITS else int(b"9" * _MAX_DIGITS)
 
 
 def _resolve(match: re.Match[bytes], length: int) -> Span:
     first, last, suffix = match.groups()
     if suffix is not None:
-        size = _number(suffix)
-        return (max(0, length - size), length) if size else (length, length)
+        return max(0, length - _number(suffix)), length
     return _number(first), min(length, _number(last) + 1) if last else length
 
 

@@ -20,6 +20,8 @@ _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz012
 #: In a path these mean the same plain or percent-encoded for every server we know of;
 #: apt sends ``%2b`` where curl sends ``+``.
 _PATH_PLAIN = _UNRESERVED | frozenset("!$&'()*+,;=:@")
+#: What would end a request line, or is no ASCII: a redirect may hold it.
+_RAW = re.compile(r"[^!-~]")
 _UNSAFE = re.compile(r"[^A-Za-z0-9._~!$&'()*+,;=:@/?%-]")
 
 
@@ -29,7 +31,8 @@ class Target:
 
     ``resource`` is path and query as the client wrote them, for the request line.
     ``url`` is the normalised absolute URL, for rules and logs.  ``key`` names the stored
-    file: ``host[:port]/path[?query]``, with ``https:`` before it for that scheme; its
+    file: ``host[:port]/path[?query]``, with ``https+`` before it for that scheme (no host
+    holds a plus); its
     hexadecimal escapes are in upper case.
     """
 
@@ -86,9 +89,9 @@ def parse_target(raw: bytes) -> Target:
         scheme=scheme,
         host=host,
         port=port,
-        resource=resource.encode("latin-1"),
+        resource=_RAW.sub(_encode, resource).encode("ascii"),
         url=f"{scheme}://{authority}{normal}",
-        key=("https:" if scheme == "https" else "") + authority + normal,
+        key=("https+" if scheme == "https" else "") + authority + normal,
     )
 
 
@@ -129,4 +132,8 @@ def _respell(text: str, plain: frozenset[str]) -> str:
 
     if "%" in text:
         text = _ESCAPE.sub(decode, text)
-    return _UNSAFE.sub(lambda match: f"%{ord(match[0]):02X}", text)
+    return _UNSAFE.sub(_encode, text)
+
+
+def _encode(match: re.Match[str]) -> str:
+    return f"%{ord(match[0]):02X}"

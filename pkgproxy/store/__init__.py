@@ -104,6 +104,8 @@ class Store:
     def freshen(self, key: str, entry: Entry, representation: Representation) -> None:
         """Record that the origin vouched for an entry (RFC 9111 §4.3.4)."""
         entry.representation = representation
+        # The file's change time may not move within one tick of the kernel's clock.
+        self._known.pop(self.path(key) or "", None)
         try:
             metadata.write(entry.fileno(), Metadata(key, representation))
         except OSError as error:
@@ -116,7 +118,6 @@ class Store:
             raise StoreError("The URL is too long for a file name.")
         try:
             fd, path = self._create(key)
-            os.ftruncate(fd, 0)
         except OSError as error:
             raise StoreError(f"Cannot create a file in the cache: {error.strerror}.") from error
         partial = Partial(fd, path, key, representation)
@@ -132,11 +133,13 @@ class Store:
         os.makedirs(self._partials, exist_ok=True)
         path = self._partial_path(key)
         fd = open_locked(path, os.O_CREAT)
-        if fd is None:
-            # Another process with this root downloads the same; it will not be disturbed.
-            path = f"{path}.{os.getpid()}.{os.urandom(4).hex()}"
-            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-        return fd, path
+        if fd is not None:
+            os.ftruncate(fd, 0)
+            metadata.forget(fd)
+            return fd, path
+        # Another process with this root downloads the same; it will not be disturbed.
+        path = f"{path}.{os.getpid()}.{os.urandom(4).hex()}"
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666), path
 
     def _partial_path(self, key: str) -> str:
         return os.path.join(self._partials, hashlib.sha256(key.encode("ascii")).hexdigest()[:32])

@@ -51,10 +51,11 @@ def guess(path: str, status: os.stat_result, types: MimeTypes) -> Representation
     kind, encoding = types.guess_type(path.rpartition("/")[2].partition("?")[0].removesuffix("#"))
     if encoding is not None:
         kind = _ENCODINGS.get(encoding)
+    modified = min(max(0.0, status.st_mtime), status.st_ctime)
     fields = Fields(
         [
             (b"Content-Type", (kind or "application/octet-stream").encode("ascii")),
-            (b"Last-Modified", format_date(status.st_mtime)),
+            (b"Last-Modified", format_date(modified)),
         ]
     )
-    return Representation(fields, status.st_mtime, status.st_ctime, status.st_size)
+    return Representation(fields, status.st_ctime, status.st_ctime, status.st_size)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from dataclasses import dataclass
 
-from pkgproxy.message.fields import Fields
+from pkgproxy.message.fields import LATEST, Fields
 from pkgproxy.message.heads import Representation
 
 ATTRIBUTE = "user.pkgproxy"
@@ -59,14 +60,30 @@ def decode(value: bytes) -> Metadata:
         length = raw["length"]
         representation = Representation(
             fields,
-            float(raw["date"]),
-            float(raw["checked"]),
+            _time(raw["date"]),
+            _time(raw["checked"]),
             None if length is None else int(length),
             bool(raw["changes"]),
         )
         return Metadata(str(raw["key"]), representation)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         raise ValueError(f"not metadata of ours: {error}") from error
+
+
+def _time(value: float) -> float:
+    """Seconds since 1970 that a date can say. Raises ValueError."""
+    if not 0 <= value < LATEST:
+        raise ValueError(f"{value} is no time")
+    return float(value)
+
+
+def forget(fd: int) -> None:
+    """Remove what is attached, so that it cannot describe what is written next."""
+    try:
+        os.removexattr(fd, ATTRIBUTE)
+    except OSError as error:
+        if error.errno not in (errno.ENODATA, errno.ENOTSUP):
+            raise
 
 
 def write(fd: int, metadata: Metadata) -> None:

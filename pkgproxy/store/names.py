@@ -64,7 +64,11 @@ def _looks_like_a_file(name: str) -> bool:
 
 
 def key_of(path: str) -> str:
-    """The key whose path this is. Raises ValueError if it is none's."""
+    """The key whose path this is. Raises ValueError if it is none's.
+
+    The path must be one that path_of gave for some key; a file that was put there by hand
+    may have a name that no normalised URL has.
+    """
     parts, joined = [], ""
     for name in path.split("/"):
         plain = name.removesuffix("#").removesuffix("%2c")

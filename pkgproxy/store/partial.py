@@ -65,11 +65,22 @@ class Partial:
         self.describe()
         modified = parse_date(self.representation.last_modified)
         try:
+            if not self._is_there():
+                raise StoreError(f"Cannot store {path}: its partial was removed meanwhile.")
             os.utime(self._fd, (time.time(), self._clamped(modified)))
             os.makedirs(os.path.dirname(path), exist_ok=True)
             os.rename(self._path, path)
         except OSError as error:
             raise StoreError(f"Cannot store {path}: {error.strerror}.") from error
+
+    def _is_there(self) -> bool:
+        """Whether the name is still ours: after rm -rf another process may have begun a
+        file there, which must neither be published nor removed.
+        """
+        try:
+            return os.path.samestat(os.fstat(self._fd), os.stat(self._path))
+        except FileNotFoundError:
+            return False
 
     def _clamped(self, modified: float | None) -> float:
         return self.representation.checked if modified is None else max(0.0, modified)
@@ -77,9 +88,8 @@ class Partial:
     def discard(self) -> None:
         """Remove the file; what it holds is of no use."""
         try:
-            os.unlink(self._path)
-        except FileNotFoundError:
-            pass  # rm -rf may have been here first
+            if self._is_there():
+                os.unlink(self._path)
         except OSError as error:
             self._log.warn("{path} cannot be removed: {error}", path=self._path, error=error)
 
