@@ -6,15 +6,13 @@ from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 
 from pkgproxy.message.errors import ClientError
+from pkgproxy.message.memory import Memory
 
 #: Loopback, RFC 1918, link-local and unique local addresses.
 DEFAULT_CLIENTS = (
     "127.0.0.0/8", "::1/128", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16",
     "169.254.0.0/16", "fe80::/10", "fc00::/7",
 )  # fmt: skip
-
-#: Verdicts are remembered for so many clients; then the memory starts afresh.
-_REMEMBERED = 4096
 
 #: Ports that CONNECT may lead to.
 CONNECT_PORTS = frozenset({443})
@@ -43,7 +41,7 @@ class ClientNetworks:
 
     def __init__(self, networks: Iterable[IPv6Network]) -> None:
         self._networks = list(networks)
-        self._remembered: dict[str, bool] = {}
+        self._remembered: Memory[str, bool] = Memory(4096)
 
     def allows(self, host: str | None) -> bool:
         """Whether a client at this address may ask; None is a local (Unix) socket."""
@@ -52,10 +50,8 @@ class ClientNetworks:
         allowed = self._remembered.get(host)
         if allowed is None:
             address = _as_ipv6(ip_address(host.partition("%")[0]))
-            allowed = any(address in network for network in self._networks)
-            if len(self._remembered) >= _REMEMBERED:
-                self._remembered.clear()
-            self._remembered[host] = allowed
+            inside = any(address in network for network in self._networks)
+            allowed = self._remembered.put(host, inside)
         return allowed
 
 

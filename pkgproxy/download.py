@@ -112,6 +112,8 @@ class Download:
 
     def attach(self) -> Download:
         """One more reader, who will release it."""
+        if self._closed:
+            raise RuntimeError(f"{self!r} is closed")
         self._readers += 1
         return self
 
@@ -182,6 +184,7 @@ class Download:
         self.failure = error
         if self.length is None or self.representation.strong_validator() is None:
             self._partial.discard()  # it could never be resumed
+        self._partial.keep()
         self._become(State.FAILED)
 
     def _become(self, state: State) -> None:

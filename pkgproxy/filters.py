@@ -17,6 +17,7 @@ from pathlib import Path
 
 from pkgproxy.builtin import BUILT_IN
 from pkgproxy.message.errors import RulesError
+from pkgproxy.message.memory import Memory
 
 
 class Action(Enum):
@@ -38,9 +39,6 @@ class Rule:
     origin: str
 
 
-#: Results are remembered for so many URLs; then the memory starts afresh.
-_REMEMBERED = 20_000
-
 _ACTIONS = {action.value: action for action in Action}
 
 
@@ -51,16 +49,14 @@ class Rules:
         own = list(operators)
         self.count = len(own)
         self._rules = [*own, *built_in()]
-        self._remembered: dict[str, Rule] = {}
+        self._remembered: Memory[str, Rule] = Memory()
 
     def match(self, url: str) -> Rule:
         """The first rule whose regex is found in this absolute URL."""
         rule = self._remembered.get(url)
         if rule is None:
-            rule = next(rule for rule in self._rules if rule.pattern.search(url))
-            if len(self._remembered) >= _REMEMBERED:
-                self._remembered.clear()
-            self._remembered[url] = rule
+            found = next(rule for rule in self._rules if rule.pattern.search(url))
+            rule = self._remembered.put(url, found)
         return rule
 
 

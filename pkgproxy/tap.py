@@ -109,8 +109,8 @@ def endpoint(text: str) -> str:
     """The Twisted endpoint description for an --address. Raises ValueError."""
     match = _HOST_PORT.fullmatch(text)
     if match is None:
-        if text.partition(":")[0] in ("tcp", "tcp4", "tcp6", "unix", "systemd", "ssl", "fd"):
-            return text
+        if re.match("[a-z0-9]+:.", text):
+            return text  # an endpoint; whether there is such a one is seen when it is made
         raise ValueError(f"--address {text}: expected HOST:PORT, :PORT or an endpoint")
     host, port = match[1].strip("[]"), int(match[2])
     if port > 65535:
@@ -165,13 +165,19 @@ class ProxyService(MultiService):
         super().privilegedStartService()
         for address, description in self._endpoints:
             failures: list[Failure] = []
-            waiting = serverFromString(self._reactor, description).listen(self._factory)
+            waiting = maybeDeferred(self._listen, description)
             waiting.addCallbacks(self._ports.append, failures.append)
             if failures:
                 error = getattr(failures[0].value, "socketError", failures[0].value)
                 reason = getattr(error, "strerror", None) or error
                 # twistd's daemon shows no more than 100 bytes of it.
                 raise CannotStart(f"cannot listen at {address}: {reason}")
+
+    def _listen(self, description: str) -> Deferred[IListeningPort]:
+        waiting: Deferred[IListeningPort] = serverFromString(self._reactor, description).listen(
+            self._factory
+        )
+        return waiting
 
     def startService(self) -> None:
         """Say where everything is; a root that cannot be written is not the end."""

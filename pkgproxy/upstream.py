@@ -4,31 +4,37 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 from weakref import WeakSet
 
-from twisted.internet.defer import Deferred, TimeoutError as DeferredTimeout
+from twisted.internet.defer import CancelledError
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
-from twisted.internet.error import ConnectError, ConnectionLost, DNSLookupError
+from twisted.internet.error import (
+    ConnectError,
+    ConnectingCancelledError,
+    ConnectionLost,
+    DNSLookupError,
+    TimeoutError as ConnectTimeoutError,
+)
 from twisted.internet.interfaces import (
     IDelayedCall,
-    IProtocol,
     IReactorTime,
     IStreamClientEndpoint,
 )
-from twisted.internet.protocol import Factory
+from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.ssl import optionsForClientTLS, platformTrust
 
 from pkgproxy.http1.client import ClientConnection, Framing, Interim, RequestSource, Response
 from pkgproxy.message.errors import (
     ClientError,
-    ProxyError,
     StaleConnection,
     UpstreamError,
     UpstreamTimeout,
 )
 from pkgproxy.message.fields import Field
 from pkgproxy.message.heads import field_lines
+from pkgproxy.message.memory import Memory
 from pkgproxy.message.target import Target
 
 CONNECT_TIMEOUT = 10.0  # seconds, name look-up and TLS included
@@ -37,9 +43,6 @@ MAX_REDIRECTS = 10
 
 #: The rest of an answer that nobody wants is read, to keep the connection, if it is short.
 _SHORT = 64 * 1024  # bytes
-
-#: TLS options are remembered for so many hosts; then the memory starts afresh.
-_REMEMBERED = 200
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
@@ -86,7 +89,7 @@ class HostConnector:
     def __init__(self, reactor: Any, trust_root: Any = None) -> None:
         self._reactor = reactor
         self._trust_root = trust_root or platformTrust()
-        self._options: dict[str, Any] = {}
+        self._options: Memory[str, Any] = Memory(200)
 
     def __call__(self, target: Target) -> IStreamClientEndpoint:
         """The endpoint of a target's origin."""
@@ -100,10 +103,8 @@ class HostConnector:
         # takes 20 ms; a host's next connection need not.
         options = self._options.get(host)
         if options is None:
-            if len(self._options) >= _REMEMBERED:
-                self._options.clear()
-            options = optionsForClientTLS(host, trustRoot=self._trust_root)
-            self._options[host] = options
+            made = optionsForClientTLS(host, trustRoot=self._trust_root)
+            options = self._options.put(host, made)
         return options
 
 
@@ -152,13 +153,14 @@ class Upstream:
         framing = _body_fields(body)
         lines = field_lines([(b"Host", target.authority), *fields, *framing])
         head = b"%b %b HTTP/1.1\r\n%b\r\n" % (method, target.resource, lines)
+        # A kept connection may be closed by the origin just now. What must not be sent
+        # twice gets a fresh one.
+        repeatable = body is None and method in _REPEATABLE
         while True:
-            connection = self._reuse(target) or await self._connect(target)
-            try:
+            kept = self._reuse(target) if repeatable else None
+            connection = kept or await self._connect(target)
+            with suppress(StaleConnection):
                 return await connection.ask(head, method, body, interim)
-            except StaleConnection:
-                if body is not None or method not in _REPEATABLE:
-                    raise
 
     async def _connect(self, target: Target) -> ClientConnection:
         key = _key(target)
@@ -166,14 +168,7 @@ class Upstream:
         connection = ClientConnection(
             name, self._clock, lambda c: self._keep(key, c), self._received
         )
-        attempt: Deferred[IProtocol] = self._connector(target).connect(_once(connection))
-        attempt.addTimeout(CONNECT_TIMEOUT, self._clock)
-        try:
-            await attempt
-        except ProxyError:
-            raise
-        except Exception as error:
-            raise explained(name, error) from error
+        await connected(self._connector, self._clock, target, connection)
         self._open.add(connection)
         return connection
 
@@ -207,10 +202,33 @@ class Upstream:
             connection.abort()
 
 
-def _once(connection: ClientConnection) -> Factory[ClientConnection]:
-    factory = Factory.forProtocol(lambda: connection)
+async def connected(
+    connector: Connector, clock: IReactorTime, target: Target, protocol: Protocol
+) -> None:
+    """Connect a protocol to a target. Raises UpstreamError that names host and cause."""
+    name = target.authority.decode("ascii")
+    factory: Factory[Any] = Factory.forProtocol(lambda: protocol)
     factory.noisy = False
-    return factory
+    try:
+        attempt = connector(target).connect(factory)
+        timer = clock.callLater(CONNECT_TIMEOUT, attempt.cancel)
+        try:
+            await attempt
+        finally:
+            late = not timer.active()
+            if not late:
+                timer.cancel()
+    except (CancelledError, ConnectingCancelledError) as error:
+        # Either the time is up, or nobody waits any more.
+        if not late:
+            raise CancelledError from error
+        raise _too_late(name) from error
+    except Exception as error:
+        raise explained(name, error) from error
+
+
+def _too_late(name: str) -> UpstreamTimeout:
+    return UpstreamTimeout(f"{name} did not connect within {CONNECT_TIMEOUT:.0f} seconds.")
 
 
 def _key(target: Target) -> _Key:
@@ -227,8 +245,10 @@ def _body_fields(body: RequestSource | None) -> list[Field]:
 
 def explained(name: str, error: BaseException | None) -> UpstreamError:
     """An error of ours for one of Twisted's, naming host and cause."""
-    if isinstance(error, DeferredTimeout) or "timeout" in type(error).__name__.lower():
-        return UpstreamTimeout(f"{name} did not connect within {CONNECT_TIMEOUT:.0f} seconds.")
+    if isinstance(error, ConnectTimeoutError):
+        return _too_late(name)
+    if isinstance(error, ValueError):
+        return UpstreamError(f"{name} is not a valid host name: {error}.")
     if isinstance(error, DNSLookupError):
         return UpstreamError(f"{name} has no address: {error}.")
     if isinstance(error, ConnectionLost) or not isinstance(error, ConnectError):

@@ -266,7 +266,7 @@ async def test_file_truncated_behind_our_back(origin: Origin, proxy: Running) ->
 @pytest_twisted.ensureDeferred
 async def test_unwritable_root_proxies_without_storing(
     the_reactor: object, tmp_path, origin: Origin
-) -> None:  # type: ignore[no-untyped-def]  # noqa: E501
+) -> None:  # type: ignore[no-untyped-def]
     """A root that cannot be written is a warning: every request is still satisfied."""
     (tmp_path / "file").write_bytes(b"")
     running = Running(the_reactor, ["-r", str(tmp_path / "file" / "cache"), "-a", "127.0.0.1:0"])
@@ -342,3 +342,46 @@ async def test_a_path_that_is_both_file_and_directory(origin: Origin, proxy: Run
         for path, body in bodies.items():
             reply = await proxy.get(origin.url(path))
             assert (digest(reply.body), reply.cache_status) == (digest(body), cache_status)
+
+
+@pytest.mark.parametrize("header", ["Set-Cookie: a=b", "Cache-Control: private", "Content-Type: x"])
+@pytest_twisted.ensureDeferred
+async def test_what_a_304_says_for_one_client(origin: Origin, proxy: Running, header: str) -> None:
+    """Fields of a 304 that are for who asked, or describe a body, are not kept for others."""
+    file = origin.file(INDEX, etag='"one"', headers=["Content-Type: text/plain"])
+    await proxy.get(origin.url(INDEX))
+    file.headers = [header]
+    for _ in range(2):
+        reply = await proxy.get(origin.url(INDEX))
+        assert reply.cache_status == "fwd=stale; fwd-status=304"
+        assert header not in [": ".join(item) for item in reply.headers]
+        assert reply["Content-Type"] == "text/plain"
+
+
+@pytest_twisted.ensureDeferred
+async def test_304_prolongs(origin: Origin, proxy: Running) -> None:
+    """A 304 that says how long the file is good is believed."""
+    file = origin.file(OTHER, etag='"one"', headers=["Cache-Control: max-age=60"])
+    await proxy.get(origin.url(OTHER))
+    file.headers = ["Cache-Control: max-age=864000"]
+    assert (await proxy.get(origin.url(OTHER))).cache_status == "fwd=stale; fwd-status=304"
+    reply = await proxy.get(origin.url(OTHER))
+    assert (reply.cache_status, reply["Cache-Control"]) == ("hit", "max-age=864000")
+
+
+@pytest_twisted.ensureDeferred
+async def test_changing_file_without_attributes(
+    origin: Origin, proxy: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where it cannot be recorded that a file changes, it is not kept as one that does not."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr("os.setxattr", refuse)
+    origin.file(OTHER, headers=["Cache-Control: no-cache"])
+    for _ in range(2):
+        assert "detail=store" in (await proxy.get(origin.url(OTHER))).cache_status
+    origin.file(DEB)
+    await proxy.get(origin.url(DEB))
+    assert (await proxy.get(origin.url(DEB))).cache_status == "hit"

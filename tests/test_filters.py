@@ -245,13 +245,3 @@ def test_built_in(action: str, place: str) -> None:
     rule = rules.match(f"http://{place}")
     assert (rule.action.value, rule.origin) == (action, rule.origin)
     assert rules.match(f"https://{place}") is rule
-
-
-def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many URLs are asked for, results stay right and the memory small."""
-    monkeypatch.setattr("pkgproxy.filters._REMEMBERED", 3)
-    rules = Rules(parse_rules("deny /x", "filters"))
-    for number in range(10):
-        assert rules.match(f"http://example.org/x{number}").action is Action.DENY
-        assert rules.match(f"http://example.org/y{number}").action is Action.AUTO
-    assert len(rules._remembered) <= 3

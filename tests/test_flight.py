@@ -409,3 +409,92 @@ async def test_nothing_is_left_open(origin: Origin, proxy: Running) -> None:
     for _ in range(100):
         await proxy.counters()
     assert descriptors() <= before + 4
+
+
+@pytest_twisted.ensureDeferred
+async def test_far_range_of_what_the_client_has_not(origin: Origin, proxy: Running) -> None:
+    """A client that resumes an older version gets the whole of the new one."""
+    file = origin.file(ISO, 10 * MIB, etag='"new"')
+    reply = await proxy.get(origin.url(ISO), f"Range: bytes={9 * MIB}-", 'If-Range: "old"')
+    assert (reply.status, digest(reply.body)) == (200, digest(file.body))
+
+
+@pytest.mark.parametrize("answer", ["ignored", "500", "other part", "other version"])
+@pytest_twisted.ensureDeferred
+async def test_far_range_that_upstream_does_not_give(
+    origin: Origin, proxy: Running, answer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then it waits for the download, which does not end for want of readers meanwhile."""
+    monkeypatch.setattr("pkgproxy.download.WORTH_FINISHING", 1000)
+    file = origin.file(ISO, 20 * MIB, etag='"one"', ranges=False, hold_at=1000)
+
+    def script(request: Request) -> None:
+        if "Range" not in request or answer == "ignored":
+            origin._serve(request, file)
+        elif answer == "500":
+            request.answer("500 Oops", body=b"x")
+        else:
+            tag, first = ("one", 5) if answer == "other part" else ("two", 15 * MIB)
+            span = f"Content-Range: bytes {first}-{20 * MIB - 1}/{20 * MIB}"
+            request.answer("206 Part", f'ETag: "{tag}"', span, body=b"x" * (20 * MIB - first))
+
+    origin.scripts[ISO] = script
+    client = await proxy.connect()
+    client.ask("GET", origin.url(ISO), f"Range: bytes={15 * MIB}-")
+    await origin.next()
+    await origin.next()
+    origin.release()
+    reply = await client.reply()
+    assert (reply.status, digest(reply.body)) == (206, digest(file.body[15 * MIB :]))
+
+
+@pytest_twisted.ensureDeferred
+async def test_failed_download_is_resumed_though_a_reader_holds_it(
+    origin: Origin, proxy: Running
+) -> None:
+    """A slow reader of a download that was cut does not keep others from its continuation."""
+    file = origin.file(ISO, 12 * MIB, etag='"one"', cut_at=11 * MIB)
+    slow, _ = await opened(proxy, origin.url(ISO))
+    slow.pause()
+    quick, _ = await opened(proxy, origin.url(ISO))
+    with pytest.raises(Broken):
+        await quick.read(12 * MIB)
+    file.cut_at = None
+    assert digest((await proxy.get(origin.url(ISO))).body) == digest(file.body)
+    assert origin.requests[-1]["Range"] == f"bytes={11 * MIB}-"
+    slow.resume()
+    with pytest.raises(Broken):
+        await slow.read(12 * MIB)
+    assert bytes(slow.data) == file.body[: len(slow.data)]
+    assert proxy.partials() == []
+
+
+@pytest_twisted.ensureDeferred
+async def test_new_version_while_a_reader_holds_the_old(origin: Origin, proxy: Running) -> None:
+    """A slow reader of a download that was cut never sees bytes of the next version."""
+    old = origin.file(ISO, 12 * MIB, etag='"one"', cut_at=11 * MIB)
+    slow, _ = await opened(proxy, origin.url(ISO))
+    slow.pause()
+    quick, _ = await opened(proxy, origin.url(ISO))
+    with pytest.raises(Broken):
+        await quick.read(12 * MIB)
+    new = origin.file(ISO, 12 * MIB, etag='"two"')
+    new.body = new.body[::-1]
+    assert digest((await proxy.get(origin.url(ISO))).body) == digest(new.body)
+    slow.resume()
+    with pytest.raises(Broken):
+        await slow.read(12 * MIB)
+    assert len(slow.data) > 0
+    assert bytes(slow.data) == old.body[: len(slow.data)]
+
+
+@pytest_twisted.ensureDeferred
+async def test_no_room(origin: Origin, proxy: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk turns the cache off for that request, never the request away."""
+    monkeypatch.setattr("pkgproxy.store.partial._LEAST_ROOM", 1 << 60)
+    file = origin.file(ISO, MIB)
+    reply = await proxy.get(origin.url(ISO))
+    assert (reply.body, reply.cache_status) == (
+        file.body, "fwd=uri-miss; fwd-status=200; detail=store",
+    )  # fmt: skip
+    assert proxy.partials() == []

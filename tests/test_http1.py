@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import socket
 from typing import Any
 
 import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.protocol import Protocol
 from twisted.internet.task import Clock
+from twisted.internet.tcp import Connection as TcpConnection
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
 from pkgproxy.http1.client import ClientConnection, Framing, Response
 from pkgproxy.http1.exchange import Exchange
-from pkgproxy.http1.server import ServerConnection, ServerFactory
+from pkgproxy.http1.server import ServerConnection, ServerFactory, unsent_bytes
 from pkgproxy.message.errors import ClientError, StaleConnection, UpstreamError, UpstreamTimeout
 
 
@@ -154,15 +157,42 @@ def test_slow_head() -> None:
     assert server.exchanges[0].error.status == 408
 
 
+def test_dribbled_head() -> None:
+    """A byte now and then does not prolong it."""
+    server = Server()
+    for char in b"GET http://a/":
+        server.connection.dataReceived(bytes([char]))
+        server.pass_time(2.5)
+    assert [exchange.error and exchange.error.status for exchange in server.exchanges] == [408]
+
+
 def test_idle_connection() -> None:
     """Between requests a connection is kept for 60 seconds."""
     server = Server()
     server.feed(b"GET http://a/ HTTP/1.1\r\nHost: a\r\n\r\n", 99)
     server.pass_time(55)
-    assert not server.aborted
+    assert not server.transport.disconnecting
     server.pass_time(10)
+    assert server.transport.disconnecting
+    server.pass_time(5)
     assert server.aborted
     assert server.factory.connections == set()
+
+
+def test_bytes_that_the_kernel_still_has() -> None:
+    """A client that reads slowly is alive while the kernel passes bytes on to it."""
+    ours, theirs = socket.socketpair()
+    transport = TcpConnection(ours, Protocol(), Clock())  # type: ignore[arg-type]
+    transport.connected = 1
+    assert unsent_bytes(transport) == 0
+    ours.send(b"x" * 5000)
+    waiting = unsent_bytes(transport)
+    assert waiting >= 5000
+    theirs.recv(10_000)
+    assert unsent_bytes(transport) < waiting
+    assert unsent_bytes(StringTransport()) == 0
+    ours.close()
+    theirs.close()
 
 
 class Stuck:

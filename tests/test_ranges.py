@@ -10,7 +10,6 @@ from pkgproxy.message.ranges import (
     Span,
     Unsatisfiable,
     content_range,
-    first_start,
     parse_content_range,
     parse_ranges,
 )
@@ -138,23 +137,6 @@ def test_anything(garbage: bytes, length: int) -> None:
     except Unsatisfiable:
         return
     assert all(0 <= start < stop <= length for start, stop in spans)
-
-
-@pytest.mark.parametrize(
-    ("value", "start"),
-    [
-        (None, 0),
-        (b"bytes=700-,500-", 500),
-        (b"bytes=700-", 700),
-        (b"bytes=-5", 0),
-        (b"bytes=700-,-5", 0),
-        (b"bytes=700-,x", 0),
-        (b"lines=700-", 0),
-    ],
-)
-def test_first_start(value: bytes | None, start: int) -> None:
-    """How far ahead of a download a range begins, if it says so."""
-    assert first_start(value) == start
 
 
 @pytest.mark.parametrize(

@@ -74,6 +74,18 @@ async def test_too_many(origin: Origin, proxy: Running) -> None:
     assert len(origin.requests) == 11
 
 
+@pytest.mark.parametrize("header", ["Authorization: Basic eDp5", "Cookie: a=b"])
+@pytest_twisted.ensureDeferred
+async def test_credentials_stay_with_their_host(
+    origin: Origin, proxy: Running, header: str
+) -> None:
+    """What a client says to one host is not told to the one it redirects to."""
+    other = origin.url("/elsewhere/x").replace("127.0.0.1", "localhost")
+    origin.scripts[DEB] = to(other)
+    assert (await proxy.get(origin.url(DEB), header)).status == 302
+    assert origin.asked("/elsewhere/x") == []
+
+
 @pytest.mark.parametrize("location", ["ftp://e.example/x", "http://a:b@e.example/", "http://[::x/"])
 @pytest_twisted.ensureDeferred
 async def test_redirect_to_nowhere_is_passed_on(

@@ -17,6 +17,7 @@ import pytest
 from pkgproxy.message.errors import StoreError
 from pkgproxy.message.fields import Field, Fields
 from pkgproxy.message.heads import Representation
+from pkgproxy.message.memory import Memory
 from pkgproxy.store import Store
 
 NOW = 1_700_000_000.0
@@ -284,13 +285,13 @@ def test_long_names(store: Store) -> None:
         store.begin(too_long, described())
 
 
-def test_memory_is_bounded(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_is_bounded(store: Store) -> None:
     """However many files there are, the memory of them is small, and right."""
-    monkeypatch.setattr("pkgproxy.store._REMEMBERED", 3)
+    store._paths, store._known = Memory(3), Memory(3)
     for key in [f"h/{number}.deb" for number in range(10)]:
         keep(store, key, key.encode())
         assert [body(store, key) for _ in range(2)] == [key.encode()] * 2
-    assert max(len(store._paths), len(store._known)) <= 3
+    assert max(len(store._paths._values), len(store._known._values)) <= 3
 
 
 @pytest.mark.parametrize(

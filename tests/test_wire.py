@@ -196,7 +196,7 @@ async def test_final_answer_before_the_body(origin: Origin, proxy: Running) -> N
     client = await proxy.connect()
     client.ask("POST", origin.url(NOTES), "Expect: 100-continue", "Content-Length: 400000")
     reply = await client.reply()
-    assert (reply.status, reply.body, reply["Connection"]) == (413, b"no", "")
+    assert (reply.status, reply.body, reply["Connection"]) == (413, b"no", "close")
     client.send(b"x" * 400_000)
     assert await client.ended() == b""
 
@@ -384,7 +384,7 @@ async def test_counters(origin: Origin, proxy: Running) -> None:
 
 
 @pytest_twisted.ensureDeferred
-async def test_deny_rule(origin: Origin, the_reactor: object, tmp_path) -> None:  # type: ignore[no-untyped-def]  # noqa: E501
+async def test_deny_rule(origin: Origin, the_reactor: object, tmp_path) -> None:  # type: ignore[no-untyped-def]
     """deny answers 403 and names the rule; pass is never stored; a client may be kept out."""
     rules = tmp_path / "filters.txt"
     rules.write_text("# mine\ndeny \\.exe$\n\n/Packages.*\n")
@@ -402,7 +402,7 @@ async def test_deny_rule(origin: Origin, the_reactor: object, tmp_path) -> None:
 
 
 @pytest_twisted.ensureDeferred
-async def test_clients_from_elsewhere(the_reactor: object, tmp_path) -> None:  # type: ignore[no-untyped-def]  # noqa: E501
+async def test_clients_from_elsewhere(the_reactor: object, tmp_path) -> None:  # type: ignore[no-untyped-def]
     """Who is not in an allowed network gets 403 with a sentence."""
     arguments = ["-r", str(tmp_path), "-a", "127.0.0.1:0", "--allow", "192.0.2.0/24"]
     running = Running(the_reactor, arguments)
@@ -455,3 +455,64 @@ async def test_leaver_before_the_head_is_logged_and_forgotten(
     client.close()
     await request.connection.ended()
     assert (await proxy.counters())["inProgress"] == 1
+
+
+@pytest_twisted.ensureDeferred
+async def test_thousands_pipelined(origin: Origin, proxy: Running) -> None:
+    """What is not answered is drained, so that a reset cannot overtake what is."""
+    file = origin.file(DEB, 2000)
+    await proxy.get(origin.url(DEB))
+    client = await proxy.connect()
+    client.send(f"GET {origin.url(DEB)} HTTP/1.1\r\nHost: h\r\n\r\n".encode() * 3000)
+    for _ in range(100):
+        assert (await client.reply()).body == file.body
+    assert await client.ended() == b""
+
+
+@pytest.mark.parametrize("framing", ["Content-Length: 0", "Transfer-Encoding: chunked"])
+@pytest_twisted.ensureDeferred
+async def test_empty_body_is_said_again(origin: Origin, proxy: Running, framing: str) -> None:
+    """A POST without a body needs its length: many origins answer 411 otherwise."""
+    origin.scripts[NOTES] = lambda request: request.answer("200 OK", body=b"ok")
+    client = await proxy.connect()
+    client.ask("POST", origin.url(NOTES), framing)
+    client.send(b"0\r\n\r\n" if "chunked" in framing else b"")
+    assert (await client.reply()).status == 200
+    name, _, value = framing.partition(": ")
+    assert origin.requests[0][name] == value
+
+
+@pytest_twisted.ensureDeferred
+async def test_post_gets_a_fresh_connection(origin: Origin, proxy: Running) -> None:
+    """What must not be sent twice is not sent on a connection that may be closed just now."""
+    origin.file(DEB)
+    await proxy.get(origin.url(DEB))
+    origin.scripts[NOTES] = lambda request: request.answer("200 OK", body=b"ok")
+    assert (await proxy.fetch("POST", origin.url(NOTES), body=b"x")).status == 200
+    assert len(origin.connections) == 2
+
+
+@pytest.mark.parametrize("host", ["a..b", "-a.example", "xn--a", "x" * 70 + ".example"])
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest_twisted.ensureDeferred
+async def test_hosts_that_cannot_be(proxy: Running, scheme: str, host: str) -> None:
+    """A name that no host can have is a 502 with a sentence, not a fault of ours."""
+    if (scheme, host) == ("http", "-a.example"):
+        return  # this one would be looked up
+    reply = await proxy.get(f"{scheme}://{host}/")
+    assert reply.status == 502
+    assert b"is not a valid host name" in reply.body or b"has no address" in reply.body
+
+
+@pytest_twisted.ensureDeferred
+async def test_relay_keeps_the_framing(origin: Origin, proxy: Running) -> None:
+    """An origin cannot take the length away by naming it in Connection; Date is added."""
+    origin.scripts[NOTES] = lambda request: request.answer(
+        "200 OK", "Connection: content-length", "Cache-Control: no-store", body=b"four"
+    )
+    client = await proxy.connect()
+    for _ in range(2):
+        client.ask("GET", origin.url(NOTES))
+        reply = await client.reply()
+        assert (reply.body, reply["Content-Length"]) == (b"four", "4")
+        assert reply["Date"].endswith(" GMT")

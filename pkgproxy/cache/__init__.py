@@ -14,15 +14,32 @@ from twisted.logger import Logger
 
 from pkgproxy.barrier import LocalBarrier
 from pkgproxy.cache.answer import Answer, Asked, Counters, Kept, Relayed
-from pkgproxy.cache.lead import Lead, Outcome, Shared, Stale, Unshareable, Validated, following
-from pkgproxy.cache.policy import bypass_reason, forwarded, only_if_cached, shared, wants_check
+from pkgproxy.cache.lead import (
+    Lead,
+    Outcome,
+    Shared,
+    Stale,
+    Unshareable,
+    Validated,
+    continues,
+    following,
+)
+from pkgproxy.cache.policy import (
+    bypass_reason,
+    forwarded,
+    has_credentials,
+    only_if_cached,
+    shared,
+    wants_check,
+)
 from pkgproxy.download import Download
 from pkgproxy.filters import Action
+from pkgproxy.message.conditions import not_modified, range_applies
 from pkgproxy.message.errors import ClientError, ProxyError, UpstreamError
 from pkgproxy.message.heads import HIT, CacheStatus
-from pkgproxy.message.ranges import first_start, parse_content_range, parse_ranges
+from pkgproxy.message.ranges import Span, parse_ranges
 from pkgproxy.store import Store
-from pkgproxy.upstream import Upstream, discard, stay
+from pkgproxy.upstream import Follow, Upstream, discard, stay, upgrade_only
 
 #: A range that begins further than this ahead of the download is fetched on its own.
 FAR_AHEAD = 8 * 1024 * 1024  # bytes
@@ -90,12 +107,15 @@ class Cache:
 
     async def _pass(self, asked: Asked, status: CacheStatus) -> Relayed:
         """The request as it is, to upstream and back."""
-        fetchable = asked.head.method in (b"GET", b"HEAD") and asked.body is None
+        follow: Follow = stay
+        if asked.head.method in (b"GET", b"HEAD") and asked.body is None:
+            # What belongs to one host is not told to another.
+            follow = upgrade_only if has_credentials(asked.head.fields) else following(asked.rule)
         response = await self._upstream.fetch(
             asked.head.method,
             asked.target,
             forwarded(asked.head.fields),
-            following(asked.rule) if fetchable else stay,
+            follow,
             asked.body,
             asked.interim,
         )
@@ -107,7 +127,7 @@ class Cache:
         if place is not None:
             outcome = await place.outcome()
             if isinstance(outcome, Shared):
-                return self._join(outcome.download, asked, leads=False)
+                return self._join(outcome.download.attach(), asked, leads=False)
         self._counters.misses += 1
         answer, failure = None, None
         try:
@@ -184,14 +204,23 @@ class Cache:
         return await self._pass(asked, status)
 
     async def _share(self, outcome: Shared, asked: Asked, *, leads: bool) -> Answer:
-        download = outcome.download
+        # From here on this client counts as a reader, whatever comes of the range beside.
+        download = outcome.download.attach()
         if _far_ahead(asked, download):
-            answer = await self._beside(asked, download)
+            try:
+                answer = await self._beside(asked, download)
+            except CancelledError:
+                download.release()
+                raise
             if answer is not None:
                 return answer
         return self._join(download, asked, leads=leads)
 
     def _join(self, download: Download, asked: Asked, *, leads: bool) -> Kept:
+        """An answer from a download that the caller is attached to."""
+        if download.failure is not None:
+            download.release()
+            raise download.failure
         self._count(leads, "misses")
         status = CacheStatus(
             fwd=_why(asked, "stale" if download.replaces else "uri-miss"),
@@ -199,33 +228,28 @@ class Cache:
             stored=leads,
             collapsed=not leads,
         )
-        return Kept(download.attach(), download.representation, status)
+        return Kept(download, download.representation, status)
 
-    async def _beside(self, asked: Asked, download: Download) -> Answer | None:
+    async def _beside(self, asked: Asked, download: Download) -> Relayed | None:
         """A far range by a request of its own, certainly of the same version; or None."""
-        validator = download.representation.strong_validator()
-        if validator is None or download.length is None:
+        stored = download.representation
+        validator = stored.strong_validator()
+        if validator is None:
             return None
-        download.attach()
         wanted = [(b"Range", asked.head.fields.get(b"range") or b""), (b"If-Range", validator)]
         fields = [*shared(asked.head.fields), *wanted]
         try:
             response = await self._upstream.fetch(
                 b"GET", asked.target, fields, following(asked.rule)
             )
-        except (ProxyError, CancelledError) as error:
-            download.release()
-            if isinstance(error, CancelledError):
-                raise
+        except ProxyError:
+            return None  # the download will come to these bytes
+        if not continues(response, stored, _span(asked, download)):
+            discard(response)
             return None
-        span = parse_content_range(response.head.fields.get(b"content-range"))
-        if response.head.status == 206 and span is not None and span[2] == download.length:
-            self._counters.misses += 1
-            status = CacheStatus(fwd="partial", fwd_status=206, detail="far-ahead")
-            return Relayed(response, status, download.release)
-        discard(response)
-        download.release()
-        return None
+        self._counters.misses += 1
+        status = CacheStatus(fwd="partial", fwd_status=206, detail="far-ahead")
+        return Relayed(response, status, download.release)
 
     def _count(self, leads: bool, name: str) -> None:
         name = name if leads else "collapsed"
@@ -239,13 +263,19 @@ def _why(asked: Asked, otherwise: str = "uri-miss") -> str:
 
 def _far_ahead(asked: Asked, download: Download) -> bool:
     """Whether waiting for the download would starve the client."""
-    value = asked.head.fields.get(b"range")
-    if value is None or download.length is None:
-        return False
-    if first_start(value) <= download.size + FAR_AHEAD and b"=-" not in value:
-        return False
+    span = _span(asked, download)
+    return span is not None and span[0] > download.size + FAR_AHEAD
+
+
+def _span(asked: Asked, download: Download) -> Span | None:
+    """The one range of a download that a client asks for, if it is one and applies."""
+    fields, stored = asked.head.fields, download.representation
+    if download.length is None or b"range" not in fields:
+        return None
+    if not_modified(fields, stored) or not range_applies(fields, stored):
+        return None
     try:
-        spans = parse_ranges(value, download.length)
+        spans = parse_ranges(fields.get(b"range"), download.length)
     except ClientError:
-        return False
-    return spans is not None and len(spans) == 1 and spans[0][0] > download.size + FAR_AHEAD
+        return None
+    return spans[0] if spans is not None and len(spans) == 1 else None

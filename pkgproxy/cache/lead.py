@@ -13,18 +13,21 @@ from twisted.python.failure import Failure
 
 from pkgproxy.barrier import Place
 from pkgproxy.cache.answer import Asked
-from pkgproxy.cache.policy import changes, shared, unshareable_reason
+from pkgproxy.cache.policy import changes, for_one_client, shared, unshareable_reason
 from pkgproxy.download import Download
 from pkgproxy.filters import Action, Rule
 from pkgproxy.http1.client import Response
 from pkgproxy.message.errors import ProxyError, StoreError, UpstreamError
 from pkgproxy.message.fields import Field, Fields
 from pkgproxy.message.heads import Representation
-from pkgproxy.message.ranges import parse_content_range
+from pkgproxy.message.ranges import Span, parse_content_range
 from pkgproxy.store import Store
 from pkgproxy.store.entry import Entry
 from pkgproxy.store.partial import Partial
 from pkgproxy.upstream import Follow, Upstream, discard, redirect, upgrade_only
+
+#: What of a 304 updates the stored header section.
+_UPDATED = frozenset({b"cache-control", b"expires"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,18 +152,21 @@ class Lead:
         return await self._upstream.fetch(b"GET", asked.target, fields, following(asked.rule))
 
     def _freshen(self, entry: Entry, response: Response) -> None:
-        """Take over what a 304 says anew (RFC 9111 §3.2)."""
-        told = Representation.of(response.head, self._now())
-        names = {name.lower() for name, _ in told.fields}
-        kept = [item for item in entry.representation.fields if item[0].lower() not in names]
-        self._store.freshen(
-            self._asked.target.key,
-            entry,
-            Representation(
-                Fields([*kept, *told.fields]), told.date, told.checked, entry.size,
-                changes(response.head, self._now()) or entry.representation.changes,
-            ),
-        )  # fmt: skip
+        """Take over what a 304 says anew of how long it is good (RFC 9111 §3.2).
+
+        Nothing else of it: its other fields are for the client that asked, or describe
+        the body, which has not changed.
+        """
+        now, stored = self._now(), entry.representation
+        told = Representation.of(response.head, now)
+        news = [item for item in told.fields if item[0].lower() in _UPDATED]
+        if for_one_client(response.head.fields):
+            news = []
+        names = {name.lower() for name, _ in news}
+        kept = [item for item in stored.fields if item[0].lower() not in names]
+        changing = changes(response.head, now) if news else stored.changes
+        fresh = Representation(Fields([*kept, *news]), told.date, now, entry.size, changing)
+        self._store.freshen(self._asked.target.key, entry, fresh)
 
     def _begin(self, response: Response, *, replaces: bool) -> Outcome:
         """A download into a new partial, if the answer may be kept."""
@@ -191,7 +197,8 @@ class Lead:
         validator = stored.strong_validator() or b""
         more = [(b"Range", b"bytes=%d-" % partial.size), (b"If-Range", validator)]
         response = await self._fetch(more)
-        if response.head.status == 206 and _fits(partial, response):
+        length = stored.length or 0
+        if continues(response, stored, (partial.size, length)):
             stored.checked = self._now()
             return self._download(partial, response, replaces=False)
         if response.head.status == 200:
@@ -219,11 +226,12 @@ def _validators(entry: Entry | None) -> list[Field]:
     return fields
 
 
-def _fits(partial: Partial, response: Response) -> bool:
-    """Whether a 206 is the rest of just this body."""
-    stored, told = partial.representation, response.head.fields
-    span = parse_content_range(told.get(b"content-range"))
-    if stored.length is None or span != (partial.size, stored.length, stored.length):
+def continues(response: Response, stored: Representation, wanted: Span | None) -> bool:
+    """Whether an answer is just this part of just this body (RFC 9110 §15.3.7)."""
+    told = response.head.fields
+    if response.head.status != 206 or wanted is None or stored.length is None:
+        return False
+    if parse_content_range(told.get(b"content-range")) != (*wanted, stored.length):
         return False
     if stored.etag is not None:
         return told.get(b"etag") == stored.etag

@@ -24,11 +24,16 @@ def bypass_reason(head: RequestHead, rule: Rule, *, has_body: bool) -> str | Non
         return "method"
     if rule.action is Action.PASS:
         return "rule"
-    if b"authorization" in fields or b"cookie" in fields:
+    if has_credentials(fields):
         return "credentials"
     if b"cache-control" in fields and b"no-store" in directives(fields.get(b"cache-control")):
         return "no-store"
     return None
+
+
+def has_credentials(fields: Fields) -> bool:
+    """Whether the request says who asks."""
+    return b"authorization" in fields or b"cookie" in fields
 
 
 def wants_check(fields: Fields) -> bool:
@@ -48,18 +53,23 @@ def only_if_cached(fields: Fields) -> bool:
 def unshareable_reason(head: ResponseHead, framing: Framing) -> str | None:
     """Why an answer is for the one who asked only; None if it may be kept for all."""
     fields = head.fields
-    control = directives(fields.get(b"cache-control"))
     if head.status != 200:
         return "status"
     if framing is Framing.CLOSE:
         return "no-length"
-    if b"private" in control or b"no-store" in control:
+    if for_one_client(fields):
         return "cache-control"
     if b"set-cookie" in fields:
         return "set-cookie"
     if fields.tokens(b"vary") - {b"accept-encoding"}:
         return "vary"
     return None
+
+
+def for_one_client(fields: Fields) -> bool:
+    """Whether the origin's Cache-Control forbids to keep this for others."""
+    control = directives(fields.get(b"cache-control"))
+    return b"private" in control or b"no-store" in control
 
 
 def changes(head: ResponseHead, now: float) -> bool:

@@ -18,7 +18,8 @@ from pkgproxy.deliver.plan import Part
 from pkgproxy.message.body import Body
 from pkgproxy.message.errors import ProxyError, StoreError, UpstreamError
 
-#: Bytes per sendfile: enough to make its cost small, few enough to be fair to others.
+#: Bytes that one client gets in one turn of the reactor: enough to make the cost of a turn
+#: small, few enough to be fair to the others. A fast client never fills its socket.
 SLICE = 1024 * 1024
 
 #: Bytes per read where sendfile cannot be used (TLS).
@@ -72,6 +73,7 @@ class Delivery:
         if self._running or self._ended or self._waiting is not None:
             return
         self._running = True
+        self._budget = SLICE
         try:
             while self._step():
                 pass
@@ -96,6 +98,10 @@ class Delivery:
             return False
         return self._waiting is None
 
+    def renew(self) -> None:
+        """Begin another turn."""
+        self._budget = SLICE
+
     def _take(self) -> None:
         """Collect what is to be sent as it is, up to and with the next span."""
         while self._waiting is None:
@@ -115,10 +121,14 @@ class Delivery:
                 raise self._body.failure or UpstreamError("The body is shorter than announced.")
             self._wait(self._start)
             return self._waiting is None
-        count = self._outlet.span(self._body.fileno(), self._start, min(SLICE, stop - self._start))
+        wanted = min(self._budget, stop - self._start)
+        count = self._outlet.span(self._body.fileno(), self._start, wanted)
         self._start += count
+        self._budget -= count
         self.sent += count
-        return count > 0
+        if count < wanted or not self._budget:
+            return self._outlet.full()
+        return True
 
     def _growing(self, chunked: bool) -> Iterator[Part]:
         """The parts of a body whose length is not known yet; with the chunked coding, or
@@ -203,22 +213,19 @@ class _Sendfile:
     def span(self, fd: int, offset: int, count: int) -> int:
         """Send bytes of a file; 0 means that the delivery will be run again."""
         if self._buffered():
-            self._wait()
             return 0
         try:
             sent = os.sendfile(self._socket.fileno(), fd, offset, count)
         except BlockingIOError:
-            self._wait()
             return 0
         except OSError as error:
             raise _gone(error) from error
         if not sent:
             raise StoreError("A stored file became shorter while it was being sent.")
-        if sent < count:
-            self._wait()
         return sent
 
-    def _wait(self) -> None:
+    def full(self) -> bool:
+        """Go on when the socket takes more, and after others had their turn."""
         self.blocked = True
         if not self._registered:
             self._registered = True
@@ -226,6 +233,7 @@ class _Sendfile:
         # The transport asks for more only if it believes that it paused us.
         self._transport.producerPaused = True
         self._transport.startWriting()
+        return False
 
     def resumeProducing(self) -> None:
         """The socket takes more, and the transport has nothing of its own left."""
@@ -274,6 +282,11 @@ class _Copy:
             raise StoreError("A stored file became shorter while it was being sent.")
         self._transport.write(data)
         return len(data)
+
+    def full(self) -> bool:
+        """Reads are smaller than what is wanted; only the transport says when it is full."""
+        self._delivery.renew()
+        return not self.blocked
 
     def pauseProducing(self) -> None:
         """The transport is full."""

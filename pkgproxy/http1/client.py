@@ -29,6 +29,9 @@ from pkgproxy.message.heads import ResponseHead
 HEAD_TIMEOUT = 60.0
 STALL_TIMEOUT = 60.0
 
+#: Seconds for an orderly close.
+CLOSE_TIMEOUT = 5.0
+
 MAX_HEAD = 256 * 1024  # bytes, all header lines of an answer
 MAX_INTERIM = 20  # 1xx answers before the final one
 
@@ -380,9 +383,9 @@ class ClientConnection(Protocol):
         self._fail(UpstreamTimeout(f"{self._name} {what} within {limit:.0f} seconds."))
 
     def _cancel_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        timer, self._timer = self._timer, None
+        if timer is not None and timer.active():
+            timer.cancel()
 
     # The end
 
@@ -398,8 +401,13 @@ class ClientConnection(Protocol):
         self.abort()
 
     def close(self) -> None:
-        """Close a connection that nobody uses."""
-        self.transport.loseConnection()
+        """Close a connection that nobody uses; in order, but not for ever: TLS waits for
+        the other side's last word, which takes reading.
+        """
+        self.go_on()
+        if not self.lost:
+            self._timer = self._clock.callLater(CLOSE_TIMEOUT, self.abort)
+            self.transport.loseConnection()
 
     def _error(self, what: str) -> UpstreamError:
         return UpstreamError(f"{self._name} {what}.")

@@ -169,6 +169,16 @@ class Exchange:
         return self._connection.client
 
     @property
+    def has_body(self) -> bool:
+        """Whether the request is framed as one with a body; an empty one counts, as it must
+        be said again, but for methods that have none.
+        """
+        if self.body.length == 0:
+            empty = self.head.method in (b"GET", b"HEAD")
+            return b"content-length" in self.head.fields and not empty
+        return True
+
+    @property
     def chunked(self) -> bool:
         """Whether the request's body has the chunked coding."""
         return b"transfer-encoding" in self.head.fields

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import socket
+import sys
 from collections import deque
 from collections.abc import Callable
+from fcntl import ioctl
+from termios import TIOCOUTQ
 from typing import Any
 
 from httptools import (
@@ -14,6 +18,7 @@ from httptools import (
 )
 from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocol, ITCPTransport
 from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.tcp import Connection
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -33,6 +38,8 @@ HEAD_TIMEOUT = 10.0  # seconds from the first byte of a head to its last
 IDLE_TIMEOUT = 60.0  # seconds between requests
 STALL_TIMEOUT = 60.0  # seconds in which a client takes no byte of its answer
 LINGER_TIMEOUT = 5.0  # seconds to read on after an early last answer
+
+_TCP_CLOSE = 7
 
 #: All times are looked at so often, which costs nothing on the way of a request.
 TICK = 2.5  # seconds
@@ -63,11 +70,13 @@ class ServerConnection(Protocol):
         self._successor: IProtocol | None = None
         #: Framing fields of a request whose Upgrade is ignored; see _renew.
         self._ignored_upgrade: bytes | None = None
+        #: Requests came that will not be answered here, so the last answer needs time.
+        self._dropped = False
         #: A CONNECT that waits for its tunnel.
         self._tunnel: Exchange | None = None
         self._in_head = False
         self._since = self.factory.now
-        self._sent = 0
+        self._progress = (0, 0)
         transport = self.transport
         #: The client's address, an IPv4 one as such also on a socket for both families.
         host: str | None = getattr(transport.getPeer(), "host", None)
@@ -93,8 +102,6 @@ class ServerConnection(Protocol):
             self._head_fed += len(data)
             if self._head_fed > MAX_HEAD:
                 self._refuse(_too_large())
-        if self._current is None:
-            self._since = self.factory.now
         self._advance()
         self._adjust_reading()
 
@@ -118,6 +125,8 @@ class ServerConnection(Protocol):
         self._url = b""
         self._fields: list[Field] = []
         self._in_head = True
+        if self._current is None:
+            self._since = self.factory.now
         #: Bytes in complete fields, and bytes in reads that were all within this head.
         self._head_size = self._head_fed = 0
 
@@ -140,7 +149,10 @@ class ServerConnection(Protocol):
         """A whole head (httptools)."""
         self._in_head = False
         parser = self._parser
-        if self._ignored_upgrade is not None or self._deaf:
+        if self._ignored_upgrade is not None:
+            return
+        if self._deaf:
+            self._dropped = True
             return
         head = RequestHead(
             parser.get_method(), self._url, parser.get_http_version(), Fields(self._fields)
@@ -211,7 +223,7 @@ class ServerConnection(Protocol):
         try:
             while self._queue and self._current is None and self.connected:
                 self._current = exchange = self._queue.popleft()
-                self._sent, self._since = 0, self.factory.now
+                self._progress, self._since = (0, 0), self.factory.now
                 self.factory.answer(exchange)
         finally:
             self._advancing = False
@@ -228,10 +240,10 @@ class ServerConnection(Protocol):
             elif not self._advancing:
                 self._advance()
                 self._adjust_reading()
-        elif exchange.body.ended and exchange.error is None and not exchange.tunnel:
-            self._lose()
-        else:
+        elif self._dropped or exchange.error or exchange.tunnel or not exchange.body.ended:
             self._linger()
+        else:
+            self._lose()
 
     def _linger(self) -> None:
         """Close so that the client can read the answer though it may still be sending.
@@ -240,6 +252,7 @@ class ServerConnection(Protocol):
         """
         self._deaf = True
         self._queue.clear()
+        self._tunnel = self._receiving = None
         self._since = self.factory.now
         if self._input_over or not ITCPTransport.providedBy(self.transport):
             self._lose()
@@ -313,27 +326,60 @@ class ServerConnection(Protocol):
 
     def tick(self, now: float) -> None:
         """Look at the time, every TICK seconds."""
-        if self._successor is not None:
-            return
-        current = self._current
-        if current is not None:
-            delivery = current.delivery
-            if delivery is None or delivery.sent != self._sent or not delivery.blocked:
-                self._sent, self._since = delivery.sent if delivery is not None else 0, now
-            elif now - self._since > STALL_TIMEOUT:
-                self.transport.abortConnection()
-            return
-        limit = HEAD_TIMEOUT if self._in_head else IDLE_TIMEOUT
-        if now - self._since > (LINGER_TIMEOUT if self._deaf else limit):
-            self._expire()
-
-    def _expire(self) -> None:
-        if self._in_head and not self._deaf:
-            sentence = f"The request's head took longer than {HEAD_TIMEOUT:.0f} seconds."
-            self._refuse(ClientError(sentence, 408))
-            self._advance()
-        else:
+        if self._input_over and is_dead(self.transport):
+            # Half closed, it is in no set of the reactor's that would tell.
             self.transport.abortConnection()
+        elif self._successor is None:
+            self._check_time(now)
+
+    def _check_time(self, now: float) -> None:
+        delivery = self._current.delivery if self._current is not None else None
+        if self._current is not None and (delivery is None or not delivery.blocked):
+            self._since = now  # it waits for us
+            return
+        # A client is alive while the kernel can pass bytes on to it, though we may be long
+        # done, or may not have been asked for more.
+        unsent = unsent_bytes(self.transport)
+        if not unsent and delivery is None:
+            self._check_idle(now - self._since)
+            return
+        progress = (unsent, delivery.sent if delivery is not None else 0)
+        if progress != self._progress:
+            self._progress, self._since = progress, now
+        elif now - self._since > STALL_TIMEOUT:
+            self.transport.abortConnection()
+
+    def _check_idle(self, quiet: float) -> None:
+        if self._in_head and not self._deaf:
+            if quiet > HEAD_TIMEOUT:
+                sentence = f"The request's head took longer than {HEAD_TIMEOUT:.0f} seconds."
+                self._refuse(ClientError(sentence, 408))
+                self._advance()
+        elif quiet > (LINGER_TIMEOUT if self._deaf else IDLE_TIMEOUT):
+            if self.transport.disconnecting:
+                self.transport.abortConnection()
+            else:
+                self._lose()
+
+
+def unsent_bytes(transport: Any) -> int:
+    """Bytes of answers that the client has not acknowledged, buffered here or in the kernel;
+    0 for what is not a plain socket.
+    """
+    if not isinstance(transport, Connection) or transport.TLS or not transport.connected:
+        return 0
+    queued = ioctl(transport.fileno(), TIOCOUTQ, b"\0\0\0\0")
+    return int.from_bytes(queued, sys.byteorder) + len(transport.dataBuffer)
+
+
+def is_dead(transport: Any) -> bool:
+    """Whether the kernel knows that the other side is gone (TCP_CLOSE in linux/tcp_states.h)."""
+    if not isinstance(transport, Connection) or not ITCPTransport.providedBy(transport):
+        return False
+    if not transport.connected:
+        return False
+    info = transport.getHandle().getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)
+    return info[0] == _TCP_CLOSE
 
 
 def _too_large() -> ClientError:

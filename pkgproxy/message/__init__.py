@@ -7,6 +7,7 @@
 ``ranges``     Range and Content-Range
 ``conditions`` If-None-Match, If-Modified-Since, If-Range
 ``body``       what a reader sees of a stored file or of a download in progress
+``memory``     what was computed once for a URL
 ``errors``     the error tree
 =============  ==================================================================
 """

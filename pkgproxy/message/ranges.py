@@ -51,13 +51,6 @@ def parse_ranges(value: bytes | None, length: int) -> list[Span] | None:
     return spans
 
 
-def first_start(value: bytes | None) -> int:
-    """The lowest offset that a Range field names, without knowing the length; 0 if none."""
-    matches = [_SPEC.fullmatch(spec) for spec in _split(value)]
-    starts = [_number(match[1]) for match in matches if match and match[1]]
-    return min(starts) if starts and len(starts) == len(matches) else 0
-
-
 def _split(value: bytes | None) -> list[bytes]:
     unit, equals, rest = (value or b"").partition(b"=")
     if unit.strip().lower() != b"bytes" or not equals or rest.count(b",") >= MAX_RANGES:

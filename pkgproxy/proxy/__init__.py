@@ -6,11 +6,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -21,19 +19,17 @@ from pkgproxy.deliver.delivery import Delivery
 from pkgproxy.deliver.plan import plan
 from pkgproxy.deliver.relay import Relay
 from pkgproxy.filters import Rules
-from pkgproxy.http1.client import Framing
+from pkgproxy.http1.client import Framing, Response
 from pkgproxy.http1.exchange import Exchange
 from pkgproxy.message.errors import ClientError, ProxyError
-from pkgproxy.message.fields import format_date
+from pkgproxy.message.fields import Field, format_date
 from pkgproxy.message.heads import VIA, CacheStatus, field_lines, status_line
+from pkgproxy.message.memory import Memory
 from pkgproxy.message.target import Target, parse_authority, parse_target
 from pkgproxy.proxy.accesslog import AccessLog
 from pkgproxy.proxy.pages import Page, own_page, plain
 from pkgproxy.proxy.tunnel import TunnelEnd, join
-from pkgproxy.upstream import CONNECT_TIMEOUT, Connector, explained
-
-#: Parsed targets are remembered for so many URLs; then the memory starts afresh.
-_REMEMBERED = 20_000
+from pkgproxy.upstream import Connector, connected
 
 
 class Proxy:
@@ -59,7 +55,7 @@ class Proxy:
         self._clock = clock
         self._now = now
         self._access_log = AccessLog(clock)
-        self._targets: dict[bytes, Target] = {}
+        self._targets: Memory[bytes, Target] = Memory()
         self.in_progress = 0
 
     def close(self) -> None:
@@ -105,7 +101,7 @@ class Proxy:
 
     def _forward(self, exchange: Exchange) -> None:
         target = self._target(exchange.head.target)
-        body = None if exchange.body.ended and not exchange.body.begun else exchange.body
+        body = exchange.body if exchange.has_body else None
         asked = Asked(exchange.head, target, self._rules.match(target.url), body, exchange.interim)
         found = self._cache.hit(asked)
         if found is not None:
@@ -122,13 +118,11 @@ class Proxy:
     def _target(self, raw: bytes) -> Target:
         target = self._targets.get(raw)
         if target is None:
-            target = parse_target(raw)
-            if len(self._targets) >= _REMEMBERED:
-                self._targets.clear()
-            self._targets[raw] = target
+            target = self._targets.put(raw, parse_target(raw))
         return target
 
     def _answered(self, answer: Answer, exchange: Exchange) -> None:
+        """An answer for a client that is still there: leaving would have cancelled it."""
         exchange.on_gone = None
         if isinstance(answer, Kept):
             self._deliver(exchange, answer)
@@ -171,15 +165,29 @@ class Proxy:
         response = answer.response
         growing = response.framing in (Framing.CHUNKED, Framing.CLOSE)
         framing, chunked = self._framing(exchange, growing)
-        fields = response.head.fields.end_to_end(b"via")
-        via = response.head.fields.get(b"via")
-        fields += [(b"Via", via + b", " + VIA if via else VIA), answer.status.field()]
+        fields = self._relayed_fields(response)
+        fields.append(answer.status.field())
+        if not exchange.body.ended:
+            exchange.keep_alive = False
         head = status_line(response.head.status, response.head.reason)
         head += field_lines(fields) + framing + exchange.connection_line() + b"\r\n"
         exchange.status = response.head.status
         exchange.transport.write(head)
         relay = Relay(exchange.transport, response, chunked=chunked)
         self._send(exchange, relay, str(answer.status), True, answer.over)
+
+    def _relayed_fields(self, response: Response) -> list[Field]:
+        """What of an upstream's head is for the client; its length in our own words, as the
+        origin may have named that field in Connection.
+        """
+        told = response.head.fields
+        fields = told.end_to_end(b"via", b"content-length")
+        if b"date" not in told:
+            fields.append((b"Date", format_date(self._now())))
+        via, length = told.get(b"via"), told.get(b"content-length")
+        if length is not None:
+            fields.append((b"Content-Length", length))
+        return [*fields, (b"Via", via + b", " + VIA if via else VIA)]
 
     def _send(
         self,
@@ -261,15 +269,11 @@ class Proxy:
         name = f"{host}:{port}"
         target = Target("http", host, port, b"", name, name)
         there = TunnelEnd()
-        factory = Factory.forProtocol(lambda: there)
-        factory.noisy = False
-        waiting: Deferred[Any] = self._connector(target).connect(factory)
-        waiting.addTimeout(CONNECT_TIMEOUT, self._clock)
+        opening = connected(self._connector, self._clock, target, there)
+        waiting = Deferred.fromCoroutine(opening)
         exchange.on_gone = waiting.cancel
-        waiting.addCallbacks(
-            lambda _: self._join(exchange, there),
-            lambda reason: self._failed(_explained(name, reason), exchange),
-        )
+        waiting.addCallback(lambda _: self._join(exchange, there))
+        waiting.addErrback(self._failed, exchange)
 
     def _join(self, exchange: Exchange, there: TunnelEnd) -> None:
         here = TunnelEnd()
@@ -281,7 +285,3 @@ class Proxy:
         join(here, there, lambda: self._finish(exchange, str(status)))
         if early:
             here.dataReceived(early)
-
-
-def _explained(name: str, reason: Failure) -> Failure:
-    return reason if reason.check(CancelledError) else Failure(explained(name, reason.value))

@@ -19,16 +19,14 @@ from twisted.logger import Logger
 
 from pkgproxy.message.errors import StoreError
 from pkgproxy.message.heads import Representation
+from pkgproxy.message.memory import Memory
 from pkgproxy.store import metadata
 from pkgproxy.store.entry import Entry, guess
 from pkgproxy.store.metadata import Metadata
 from pkgproxy.store.names import path_of
-from pkgproxy.store.partial import Partial, open_locked
+from pkgproxy.store.partial import Partial, open_locked, open_new
 
 PRIVATE = ".pkgproxy"
-
-#: Paths and metadata are remembered for so many files; then the memory starts afresh.
-_REMEMBERED = 20_000
 
 _Stamp = tuple[int, int, int, int]
 
@@ -41,8 +39,8 @@ class Store:
     def __init__(self, root: Path) -> None:
         self.root = os.path.abspath(root)
         self._partials = os.path.join(self.root, PRIVATE, "partial")
-        self._paths: dict[str, str | None] = {}
-        self._known: dict[str, tuple[_Stamp, Representation]] = {}
+        self._paths: Memory[str, str] = Memory()
+        self._known: Memory[str, tuple[_Stamp, Representation]] = Memory()
         self._types = MimeTypes()
 
     def prepare(self) -> None:
@@ -70,12 +68,11 @@ class Store:
 
     def path(self, key: str) -> str | None:
         """The file for a key; None if its name is longer than the kernel takes."""
-        if key in self._paths:
-            return self._paths[key]
-        if len(self._paths) >= _REMEMBERED:
-            self._paths.clear()
-        below = path_of(key)
-        path = self._paths[key] = None if below is None else f"{self.root}/{below}"
+        path = self._paths.get(key)
+        if path is None:
+            below = path_of(key)
+            if below is not None:
+                path = self._paths.put(key, f"{self.root}/{below}")
         return path
 
     def _examine(self, fd: int, path: str) -> Entry | None:
@@ -96,16 +93,13 @@ class Store:
             return known[1]
         found = metadata.read(fd)
         representation = found.representation if found else guess(path, status, self._types)
-        if len(self._known) >= _REMEMBERED:
-            self._known.clear()
-        self._known[path] = stamp, representation
-        return representation
+        return self._known.put(path, (stamp, representation))[1]
 
     def freshen(self, key: str, entry: Entry, representation: Representation) -> None:
         """Record that the origin vouched for an entry (RFC 9111 §4.3.4)."""
         entry.representation = representation
         # The file's change time may not move within one tick of the kernel's clock.
-        self._known.pop(self.path(key) or "", None)
+        self._known.forget(self.path(key) or "")
         try:
             metadata.write(entry.fileno(), Metadata(key, representation))
         except OSError as error:
@@ -122,6 +116,7 @@ class Store:
             raise StoreError(f"Cannot create a file in the cache: {error.strerror}.") from error
         partial = Partial(fd, path, key, representation)
         try:
+            partial.reserve()
             partial.describe()
         except StoreError:
             partial.discard()
@@ -132,14 +127,18 @@ class Store:
     def _create(self, key: str) -> tuple[int, str]:
         os.makedirs(self._partials, exist_ok=True)
         path = self._partial_path(key)
-        fd = open_locked(path, os.O_CREAT)
-        if fd is not None:
-            os.ftruncate(fd, 0)
-            metadata.forget(fd)
-            return fd, path
-        # Another process with this root downloads the same; it will not be disturbed.
-        path = f"{path}.{os.getpid()}.{os.urandom(4).hex()}"
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666), path
+        try:
+            return open_new(path), path
+        except FileExistsError:
+            old = open_locked(path)
+        if old is None:
+            # Another process with this root downloads the same; it will not be disturbed.
+            path = f"{path}.{os.getpid()}.{os.urandom(4).hex()}"
+        else:
+            # A download that failed may still have readers there: a new file, not that one.
+            os.unlink(path)
+            os.close(old)
+        return open_new(path), path
 
     def _partial_path(self, key: str) -> str:
         return os.path.join(self._partials, hashlib.sha256(key.encode("ascii")).hexdigest()[:32])
@@ -148,7 +147,7 @@ class Store:
         """A partial that an earlier download left and that can be continued."""
         path = self._partial_path(key)
         try:
-            fd = open_locked(path, 0)
+            fd = open_locked(path)
         except OSError:
             return None
         if fd is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 from dataclasses import dataclass
@@ -75,15 +74,6 @@ def _time(value: float) -> float:
     if not 0 <= value < LATEST:
         raise ValueError(f"{value} is no time")
     return float(value)
-
-
-def forget(fd: int) -> None:
-    """Remove what is attached, so that it cannot describe what is written next."""
-    try:
-        os.removexattr(fd, ATTRIBUTE)
-    except OSError as error:
-        if error.errno not in (errno.ENODATA, errno.ENOTSUP):
-            raise
 
 
 def write(fd: int, metadata: Metadata) -> None:

@@ -14,6 +14,9 @@ from pkgproxy.message.heads import Representation
 from pkgproxy.store import metadata
 from pkgproxy.store.metadata import Metadata
 
+#: With less free space nothing is begun: a body without a length may need as much.
+_LEAST_ROOM = 1024 * 1024  # bytes
+
 
 class Partial:
     """An open, locked file in the private directory. Ends by commit, keep or discard.
@@ -50,13 +53,23 @@ class Partial:
             raise StoreError(f"Cannot write to the cache: {error.strerror}.") from error
         self.size = offset
 
+    def reserve(self) -> None:
+        """Raise StoreError if there is certainly no room for the whole body."""
+        try:
+            disk = os.fstatvfs(self._fd)
+        except OSError as error:
+            raise StoreError(f"Cannot ask for free space: {error.strerror}.") from error
+        room = disk.f_bavail * disk.f_frsize
+        if room < max(self.representation.length or 0, _LEAST_ROOM):
+            raise StoreError(f"No room in the cache: {room} bytes are free.")
+
     def describe(self) -> None:
         """Attach the metadata. Raises StoreError if the body makes no sense without it."""
         try:
             metadata.write(self._fd, Metadata(self._key, self.representation))
         except OSError as error:
-            # The file would be served later without saying how it is coded.
-            if b"content-encoding" in self.representation.fields:
+            # Later nobody would know how the file is coded, or that it changes.
+            if self.representation.changes or b"content-encoding" in self.representation.fields:
                 raise StoreError("No room for metadata in the cache.") from error
 
     def commit(self, path: str) -> None:
@@ -93,6 +106,10 @@ class Partial:
         except OSError as error:
             self._log.warn("{path} cannot be removed: {error}", path=self._path, error=error)
 
+    def keep(self) -> None:
+        """Leave the file to whoever resumes it, also while readers of ours remain."""
+        fcntl.flock(self._fd, fcntl.LOCK_UN)
+
     def close(self) -> None:
         """Give up the descriptor and with it the lock. More than once is no harm."""
         fd, self._fd = self._fd, -1
@@ -100,9 +117,16 @@ class Partial:
             os.close(fd)
 
 
-def open_locked(path: str, flags: int) -> int | None:
-    """Open a file that no other process has locked; None if one has."""
-    fd = os.open(path, flags | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+def open_new(path: str) -> int:
+    """Create and lock a file that is not there yet. Raises OSError."""
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return fd
+
+
+def open_locked(path: str) -> int | None:
+    """Open and lock a file; None if somebody has it locked. Raises OSError."""
+    fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         # Between open and flock another process may have renamed the file away.
