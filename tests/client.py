@@ -171,4 +171,6 @@ class Conversation(Protocol):
 
 async def connect(reactor: Any, port: int) -> Conversation:
     """A connection to a loopback port."""
-    return await connectProtocol(TCP4ClientEndpoint(reactor, "127.0.0.1", port), Conversation())
+    endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", port)
+    conversation: Conversation = await connectProtocol(endpoint, Conversation())
+    return conversation

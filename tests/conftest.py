@@ -11,12 +11,11 @@ from typing import Any
 import pytest
 import pytest_twisted
 from twisted.internet.task import deferLater
-from twisted.logger import LogEvent, globalLogPublisher
+from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
+from zope.interface import implementer
 
 from tests.origin import Origin
 from tests.running import Running
-
-collect_ignore: list[str] = []
 
 
 def pytest_collection_finish() -> None:
@@ -31,24 +30,26 @@ def logged() -> Iterator[list[LogEvent]]:
 
     Delayed calls that a test leaves behind fail it too: pytest-twisted sees neither.
     """
-    from twisted.internet import reactor
+    from twisted.internet import reactor as global_reactor
 
+    reactor: Any = global_reactor
     failures: list[LogEvent] = []
 
+    @implementer(ILogObserver)
     def observe(event: LogEvent) -> None:
         if "log_failure" in event:
             failures.append(event)
 
-    before = set(reactor.getDelayedCalls())  # type: ignore[attr-defined]
+    before = set(reactor.getDelayedCalls())
     globalLogPublisher.addObserver(observe)
     yield failures
     for _ in range(3):
         # Connections that are closed come to their end in the next turns.
-        pytest_twisted.blockon(deferLater(reactor, 0, lambda: None))  # type: ignore[arg-type]
+        pytest_twisted.blockon(deferLater(reactor, 0, lambda: None))
     gc.collect()
     globalLogPublisher.removeObserver(observe)
     assert [str(event["log_failure"]) for event in failures] == []
-    left = set(reactor.getDelayedCalls()) - before  # type: ignore[attr-defined]
+    left = set(reactor.getDelayedCalls()) - before
     assert [str(call) for call in left if call.active()] == []
 
 

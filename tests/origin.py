@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from email.utils import formatdate
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.endpoints import SSL4ServerEndpoint, TCP4ServerEndpoint
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import Factory
@@ -158,7 +158,7 @@ class Origin:
             connection.close()
         self.connections = []
         if port is not None:
-            await port.stopListening()
+            await maybeDeferred(port.stopListening)
 
     def url(self, path: str) -> str:
         """The absolute URL of a path here."""

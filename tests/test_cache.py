@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
+from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_twisted
 
-from tests.origin import Origin, digest, some_bytes
+from tests.origin import Origin, Request, digest, some_bytes
 from tests.running import Running
 
 DEB = "/pool/main/h/hello_1.0_all.deb"
@@ -60,10 +63,10 @@ async def test_body_ended_by_close_is_passed_on_and_not_stored(
 ) -> None:
     """Without a length nobody can know that it is whole."""
 
-    def script(request: object) -> None:
-        request.head("200 OK")  # type: ignore[attr-defined]
-        request.send(b"all there is")  # type: ignore[attr-defined]
-        request.close()  # type: ignore[attr-defined]
+    def script(request: Request) -> None:
+        request.head("200 OK")
+        request.send(b"all there is")
+        request.close()
 
     origin.scripts[DEB] = script
     for _ in range(2):
@@ -235,7 +238,8 @@ async def test_rm_rf_while_it_runs(origin: Origin, proxy: Running) -> None:
     file = origin.file(DEB)
     for _ in range(2):
         assert (await proxy.get(origin.url(DEB))).body == file.body
-        os.system(f"rm -rf {proxy.root}/* {proxy.root}/.pkgproxy")
+        for path in proxy.root.iterdir():
+            shutil.rmtree(path)
     assert len(origin.requests) == 2
 
 
@@ -265,8 +269,8 @@ async def test_file_truncated_behind_our_back(origin: Origin, proxy: Running) ->
 
 @pytest_twisted.ensureDeferred
 async def test_unwritable_root_proxies_without_storing(
-    the_reactor: object, tmp_path, origin: Origin
-) -> None:  # type: ignore[no-untyped-def]
+    the_reactor: Any, tmp_path: Path, origin: Origin
+) -> None:
     """A root that cannot be written is a warning: every request is still satisfied."""
     (tmp_path / "file").write_bytes(b"")
     running = Running(the_reactor, ["-r", str(tmp_path / "file" / "cache"), "-a", "127.0.0.1:0"])

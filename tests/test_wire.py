@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_twisted
@@ -384,7 +386,7 @@ async def test_counters(origin: Origin, proxy: Running) -> None:
 
 
 @pytest_twisted.ensureDeferred
-async def test_deny_rule(origin: Origin, the_reactor: object, tmp_path) -> None:  # type: ignore[no-untyped-def]
+async def test_deny_rule(origin: Origin, the_reactor: Any, tmp_path: Path) -> None:
     """deny answers 403 and names the rule; pass is never stored; a client may be kept out."""
     rules = tmp_path / "filters.txt"
     rules.write_text("# mine\ndeny \\.exe$\n\n/Packages.*\n")
@@ -402,7 +404,7 @@ async def test_deny_rule(origin: Origin, the_reactor: object, tmp_path) -> None:
 
 
 @pytest_twisted.ensureDeferred
-async def test_clients_from_elsewhere(the_reactor: object, tmp_path) -> None:  # type: ignore[no-untyped-def]
+async def test_clients_from_elsewhere(the_reactor: Any, tmp_path: Path) -> None:
     """Who is not in an allowed network gets 403 with a sentence."""
     arguments = ["-r", str(tmp_path), "-a", "127.0.0.1:0", "--allow", "192.0.2.0/24"]
     running = Running(the_reactor, arguments)
