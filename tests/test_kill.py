@@ -41,6 +41,7 @@ async def test_kill_in_the_middle(
     await deferToThread(process.stop, signal.SIGKILL)
     with pytest.raises(Broken):
         await client.read(3_000_000)
+    client.close()
     file.hold_at = None
     process = await started(tmp_path)
     try:
