@@ -24,7 +24,8 @@ from pkgproxy.access import DEFAULT_CLIENTS, ClientNetworks, parse_networks
 from pkgproxy.cache import Cache
 from pkgproxy.cache.answer import Counters
 from pkgproxy.filters import Rules, load_rules
-from pkgproxy.http1.server import TICK, ServerFactory
+from pkgproxy.http1.limits import TICK
+from pkgproxy.http1.server import ServerFactory
 from pkgproxy.message.errors import RulesError, StoreError
 from pkgproxy.proxy import Proxy
 from pkgproxy.store import Store

@@ -25,7 +25,10 @@ from twisted.internet.interfaces import (
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.ssl import optionsForClientTLS, platformTrust
 
-from pkgproxy.http1.client import ClientConnection, Framing, Interim, RequestSource, Response
+from pkgproxy.http1.client import ClientConnection, Interim
+from pkgproxy.http1.response import Framing, Response
+from pkgproxy.http1.upload import RequestSource
+from pkgproxy.message.body import Nowhere
 from pkgproxy.message.errors import (
     ClientError,
     StaleConnection,
@@ -261,16 +264,6 @@ def explained(name: str, error: BaseException | None) -> UpstreamError:
 def discard(response: Response) -> None:
     """Be done with an answer, keeping its connection where that is cheap."""
     if response.framing is Framing.LENGTH and (response.length or 0) <= _SHORT:
-        response.deliver(_Drain())
+        response.deliver(Nowhere())
     else:
         response.stopProducing()
-
-
-class _Drain:
-    """Reads the short rest of an answer for the sake of its connection."""
-
-    def data(self, data: bytes) -> None:
-        """Drop it."""
-
-    def end(self, error: Exception | None) -> None:
-        """Nothing to do: the connection looks after itself."""

@@ -14,9 +14,11 @@ from twisted.internet.tcp import Connection as TcpConnection
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
-from pkgproxy.http1.client import ClientConnection, Framing, Response
+from pkgproxy.http1.client import ClientConnection
 from pkgproxy.http1.exchange import Exchange
-from pkgproxy.http1.server import ServerConnection, ServerFactory, unsent_bytes
+from pkgproxy.http1.liveness import unsent_bytes
+from pkgproxy.http1.response import Framing, Response
+from pkgproxy.http1.server import ServerConnection, ServerFactory
 from pkgproxy.message.errors import ClientError, StaleConnection, UpstreamError, UpstreamTimeout
 
 

@@ -16,7 +16,7 @@ from pkgproxy.cache.policy import (
     wants_check,
 )
 from pkgproxy.filters import Action, Rule
-from pkgproxy.http1.client import Framing
+from pkgproxy.http1.response import Framing
 from pkgproxy.message.fields import Field, Fields
 from pkgproxy.message.heads import RequestHead, ResponseHead
 

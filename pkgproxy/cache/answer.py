@@ -6,7 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pkgproxy.filters import Rule
-from pkgproxy.http1.client import Interim, RequestSource, Response
+from pkgproxy.http1.client import Interim
+from pkgproxy.http1.response import Response
+from pkgproxy.http1.upload import RequestSource
 from pkgproxy.message.body import Body
 from pkgproxy.message.heads import CacheStatus, Representation, RequestHead
 from pkgproxy.message.target import Target

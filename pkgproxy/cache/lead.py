@@ -16,7 +16,7 @@ from pkgproxy.cache.answer import Asked
 from pkgproxy.cache.policy import changes, for_one_client, shared, unshareable_reason
 from pkgproxy.download import Download
 from pkgproxy.filters import Action, Rule
-from pkgproxy.http1.client import Response
+from pkgproxy.http1.response import Response
 from pkgproxy.message.errors import ProxyError, StoreError, UpstreamError
 from pkgproxy.message.fields import Field, Fields
 from pkgproxy.message.heads import Representation

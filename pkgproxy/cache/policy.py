@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pkgproxy.filters import Action, Rule
-from pkgproxy.http1.client import Framing
+from pkgproxy.http1.response import Framing
 from pkgproxy.message.fields import Field, Fields, directives, parse_date
 from pkgproxy.message.heads import VIA, RequestHead, ResponseHead
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import Enum
-from typing import Any, Protocol as TypingProtocol
+from typing import Any
 
 from httptools import (
     HttpParserCallbackError,
@@ -19,7 +18,8 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime, ITCPTranspor
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 
-from pkgproxy.message.body import BodySink
+from pkgproxy.http1.response import Framing, Response
+from pkgproxy.http1.upload import RequestSource, Upload
 from pkgproxy.message.errors import StaleConnection, UpstreamError, UpstreamTimeout
 from pkgproxy.message.fields import Field, Fields
 from pkgproxy.message.heads import ResponseHead
@@ -41,125 +41,6 @@ READ_SIZE = 256 * 1024
 _NO_BODY = frozenset({204, 304})
 
 Interim = Callable[[int, list[Field]], None]
-
-
-class Framing(Enum):
-    """How the end of a body is known (RFC 9112 §6.3)."""
-
-    NONE = "none"
-    LENGTH = "length"
-    CHUNKED = "chunked"
-    CLOSE = "close"
-
-
-class RequestSource(TypingProtocol):
-    """A request body to upload; see http1.exchange.RequestBody."""
-
-    length: int | None
-    ended: bool
-
-    def deliver(self, sink: BodySink) -> None:
-        """Begin."""
-
-    def pauseProducing(self) -> None:
-        """Wait."""
-
-    def resumeProducing(self) -> None:
-        """Go on."""
-
-    def stopProducing(self) -> None:
-        """Nobody takes the rest."""
-
-
-class Response:
-    """An answer whose head is there and whose body may still be on its way.
-
-    A push producer.  Whoever gets it calls deliver or stopProducing, once.
-    """
-
-    def __init__(self, connection: ClientConnection, head: ResponseHead, framing: Framing) -> None:
-        self._connection = connection
-        self.head = head
-        self.framing = framing
-        self._sink: BodySink | None = None
-        self._waiting: list[bytes] = []
-        self._ended = False
-        self._error: Exception | None = None
-        self.received = 0  # bytes of body
-
-    def __repr__(self) -> str:
-        return f"<Response {self.head.status} {self.framing.value} received={self.received}>"
-
-    @property
-    def length(self) -> int | None:
-        """The announced length of the body in bytes."""
-        if self.framing is Framing.NONE:
-            return 0
-        if self.framing is Framing.LENGTH:
-            return int(self.head.fields.get(b"content-length") or 0)
-        return None
-
-    def data(self, data: bytes) -> None:
-        """A piece, from the connection."""
-        self.received += len(data)
-        if self._sink is None:
-            self._waiting.append(data)
-        else:
-            self._sink.data(data)
-
-    def end(self, error: Exception | None) -> None:
-        """The end, from the connection. Once."""
-        self._ended, self._error = True, error
-        if self._sink is not None:
-            self._sink.end(error)
-
-    @property
-    def ended(self) -> bool:
-        """Whether the connection has nothing more for it."""
-        return self._ended
-
-    @property
-    def taken(self) -> bool:
-        """Whether the body goes somewhere."""
-        return self._sink is not None
-
-    def deliver(self, sink: BodySink) -> None:
-        """Pass on what came and what comes."""
-        self._sink = sink
-        waiting, self._waiting = self._waiting, []
-        for piece in waiting:
-            sink.data(piece)
-        if self._ended:
-            sink.end(self._error)
-        else:
-            self.resumeProducing()
-
-    def pauseProducing(self) -> None:
-        """Stop reading from the origin."""
-        if not self._ended:
-            self._connection.hold()
-
-    def resumeProducing(self) -> None:
-        """Go on reading."""
-        if not self._ended:
-            self._connection.go_on()
-
-    def stopProducing(self) -> None:
-        """Nobody wants the rest: close the connection unless all of it came already."""
-        self._sink = _Nowhere()
-        self._waiting = []
-        if not self._ended:
-            self._connection.abort()
-
-
-class _Nowhere:
-    """Takes a body that nobody wants."""
-
-    def data(self, data: bytes) -> None:
-        """Drop it."""
-
-    def end(self, error: Exception | None) -> None:
-        """Nothing to do."""
 
 
 class ClientConnection(Protocol):
@@ -187,7 +68,7 @@ class ClientConnection(Protocol):
         self._asked: Deferred[Response] | None = None
         self._announce: Response | None = None
         self._response: Response | None = None
-        self._upload: _Upload | None = None
+        self._upload: Upload | None = None
         self._timer: IDelayedCall | None = None
         self._held = False
 
@@ -222,7 +103,7 @@ class ClientConnection(Protocol):
         self._asked = asked
         self.transport.write(head)
         if body is not None:
-            self._upload = _Upload(self, self.transport, body)
+            self._upload = Upload(self, self.transport, body)
             self._upload.begin()
         self._touch()
         if self._timer is None:
@@ -461,43 +342,3 @@ def _cause(reason: Failure) -> str:
     if isinstance(details, list) and details:
         details = details[-1][-1]  # OpenSSL: the last of (library, function, reason)
     return f"did not complete the TLS handshake: {details}"
-
-
-class _Upload:
-    """A request's body on its way to the origin."""
-
-    def __init__(self, connection: ClientConnection, transport: Any, body: RequestSource) -> None:
-        self._connection = connection
-        self._transport = transport
-        self._body = body
-        self._chunked = body.length is None
-        self.ended = False
-
-    def begin(self) -> None:
-        """Let the body come, as fast as the origin takes it."""
-        self._transport.registerProducer(self._body, True)
-        self._body.deliver(self)
-
-    def data(self, data: bytes) -> None:
-        """A piece from the client."""
-        if self.ended:
-            return
-        self._connection.uploaded()
-        self._transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
-
-    def end(self, error: Exception | None) -> None:
-        """The client has sent all of it, or will not."""
-        if self.ended:
-            return
-        self.ended = True
-        self._transport.unregisterProducer()
-        if error is not None:
-            self._connection.upload_failed(error)
-        elif self._chunked:
-            self._transport.write(b"0\r\n\r\n")
-
-    def stop(self) -> None:
-        """The answer is over; the rest of the body is of no use."""
-        self.ended = True
-        self._transport.unregisterProducer()
-        self._body.stopProducing()

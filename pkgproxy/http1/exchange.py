@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pkgproxy.message.body import BodySink
+from pkgproxy.message.body import BodySink, Nowhere
 from pkgproxy.message.errors import ClientError
 from pkgproxy.message.heads import RequestHead, field_lines, status_line
 
@@ -107,18 +107,8 @@ class RequestBody:
 
     def stopProducing(self) -> None:
         """Nobody takes it any more; what arrives is dropped."""
-        self._sink = _Nowhere()
+        self._sink = Nowhere()
         self.resumeProducing()
-
-
-class _Nowhere:
-    """Takes a body that nobody wants."""
-
-    def data(self, data: bytes) -> None:
-        """Drop it."""
-
-    def end(self, error: Exception | None) -> None:
-        """Nothing to do."""
 
 
 class Exchange:

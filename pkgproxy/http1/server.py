@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import socket
-import sys
 from collections import deque
 from collections.abc import Callable
-from fcntl import ioctl
-from termios import TIOCOUTQ
 from typing import Any
 
 from httptools import (
@@ -18,31 +14,25 @@ from httptools import (
 )
 from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocol, ITCPTransport
 from twisted.internet.protocol import Factory, Protocol, connectionDone
-from twisted.internet.tcp import Connection
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from pkgproxy.http1.exchange import Exchange
+from pkgproxy.http1.limits import (
+    HEAD_TIMEOUT,
+    IDLE_TIMEOUT,
+    LINGER_TIMEOUT,
+    MAX_HEAD,
+    MAX_PIPELINED,
+    MAX_URL,
+    STALL_TIMEOUT,
+    check_head,
+    too_large,
+)
+from pkgproxy.http1.liveness import is_dead, unsent_bytes
 from pkgproxy.message.errors import ClientError
 from pkgproxy.message.fields import Field, Fields
 from pkgproxy.message.heads import RequestHead
-
-MAX_HEAD = 64 * 1024  # bytes, all header lines of a request
-MAX_URL = 8 * 1024  # bytes
-
-#: So many requests may wait in one read; the connection closes after them, and the client
-#: asks for the others anew (RFC 9112 §9.3.2).
-MAX_PIPELINED = 100
-
-HEAD_TIMEOUT = 10.0  # seconds from the first byte of a head to its last
-IDLE_TIMEOUT = 60.0  # seconds between requests
-STALL_TIMEOUT = 60.0  # seconds in which a client takes no byte of its answer
-LINGER_TIMEOUT = 5.0  # seconds to read on after an early last answer
-
-_TCP_CLOSE = 7
-
-#: All times are looked at so often, which costs nothing on the way of a request.
-TICK = 2.5  # seconds
 
 
 @implementer(IHalfCloseableProtocol)
@@ -101,7 +91,7 @@ class ServerConnection(Protocol):
         if inside and self._in_head:
             self._head_fed += len(data)
             if self._head_fed > MAX_HEAD:
-                self._refuse(_too_large())
+                self._refuse(too_large())
         self._advance()
         self._adjust_reading()
 
@@ -143,7 +133,7 @@ class ServerConnection(Protocol):
         self._fields.append((name, value))
         self._head_size += len(name) + len(value) + 4
         if self._head_size > MAX_HEAD:
-            raise _too_large()
+            raise too_large()
 
     def on_headers_complete(self) -> None:
         """A whole head (httptools)."""
@@ -360,47 +350,6 @@ class ServerConnection(Protocol):
                 self.transport.abortConnection()
             else:
                 self._lose()
-
-
-def unsent_bytes(transport: Any) -> int:
-    """Bytes of answers that the client has not acknowledged, buffered here or in the kernel;
-    0 for what is not a plain socket.
-    """
-    if not isinstance(transport, Connection) or transport.TLS or not transport.connected:
-        return 0
-    queued = ioctl(transport.fileno(), TIOCOUTQ, b"\0\0\0\0")
-    return int.from_bytes(queued, sys.byteorder) + len(transport.dataBuffer)
-
-
-def is_dead(transport: Any) -> bool:
-    """Whether the kernel knows that the other side is gone (TCP_CLOSE in linux/tcp_states.h)."""
-    if not isinstance(transport, Connection) or not ITCPTransport.providedBy(transport):
-        return False
-    if not transport.connected:
-        return False
-    info = transport.getHandle().getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)
-    return info[0] == _TCP_CLOSE
-
-
-def _too_large() -> ClientError:
-    return ClientError(f"The request's head is larger than {MAX_HEAD} bytes.", 431)
-
-
-def check_head(head: RequestHead) -> None:
-    """What the parser lets through and RFC 9112 does not. Raises ClientError."""
-    if head.version not in ("1.1", "1.0"):
-        status = 400 if head.version == "0.9" else 505
-        raise ClientError("This proxy speaks HTTP/1.1 and HTTP/1.0.", status)
-    host = head.fields.get(b"host")
-    # Several lines are joined by a comma, which no host has.
-    if (host is None and head.version == "1.1") or (host is not None and b"," in host):
-        raise ClientError("A request needs one Host field (RFC 9112 section 3.2).")
-    coding = head.fields.get(b"transfer-encoding")
-    if coding is not None:
-        if head.version == "1.0":
-            raise ClientError("HTTP/1.0 knows no Transfer-Encoding.")
-        if coding.strip().lower() != b"chunked":
-            raise ClientError("The only transfer coding known here is chunked.", 501)
 
 
 class ServerFactory(Factory[ServerConnection]):

@@ -67,3 +67,13 @@ class BodySource(Protocol):
 
     def stopProducing(self) -> None:
         """Nobody wants the rest."""
+
+
+class Nowhere:
+    """A sink for a body that nobody wants."""
+
+    def data(self, data: bytes) -> None:
+        """Drop it."""
+
+    def end(self, error: Exception | None) -> None:
+        """Nothing to do."""

@@ -19,8 +19,8 @@ from pkgproxy.deliver.delivery import Delivery
 from pkgproxy.deliver.plan import plan
 from pkgproxy.deliver.relay import Relay
 from pkgproxy.filters import Rules
-from pkgproxy.http1.client import Framing, Response
 from pkgproxy.http1.exchange import Exchange
+from pkgproxy.http1.response import Framing, Response
 from pkgproxy.message.errors import ClientError, ProxyError
 from pkgproxy.message.fields import Field, format_date
 from pkgproxy.message.heads import VIA, CacheStatus, field_lines, status_line
