@@ -71,6 +71,18 @@ class Running:
                 return
         raise AssertionError(f"never {count} in progress: {await self.counters()}")
 
+    async def unsent(self, transport: Any) -> int:
+        """How much waits in the memory of a transport that this test feeds, when that has
+        come to rest.
+        """
+        before, quiet = -1, 0
+        while quiet < 30:
+            now = len(transport.dataBuffer) - transport.offset + transport._tempDataLen
+            quiet = quiet + 1 if now == before else 0
+            before = now
+            await self.counters()
+        return before
+
     def stored(self) -> list[str]:
         """The files that anybody may be served, below the root."""
         files = (path for path in self.root.rglob("*") if path.is_file())

@@ -498,3 +498,25 @@ async def test_no_room(origin: Origin, proxy: Running, monkeypatch: pytest.Monke
         file.body, "fwd=uri-miss; fwd-status=200; detail=store",
     )  # fmt: skip
     assert proxy.partials() == []
+
+
+@pytest.mark.parametrize("missing", [1, -1])
+@pytest_twisted.ensureDeferred
+async def test_continuation_of_another_length(origin: Origin, proxy: Running, missing: int) -> None:
+    """A continuation in chunks that ends too early or too late is not the rest of the body."""
+    file = origin.file(ISO, 100_000, etag='"one"', cut_at=30_000)
+    client, _ = await opened(proxy, origin.url(ISO))
+    with pytest.raises(Broken):
+        await client.read(100_000)
+
+    def script(request: Request) -> None:
+        rest = (file.body + b"x")[30_000 : 100_000 - missing]
+        span = "Content-Range: bytes 30000-99999/100000"
+        request.head("206 Part", 'ETag: "one"', span, "Transfer-Encoding: chunked")
+        request.send(b"%x\r\n%b\r\n0\r\n\r\n" % (len(rest), rest))
+
+    origin.scripts[ISO] = script
+    client, _ = await opened(proxy, origin.url(ISO))
+    with pytest.raises(Broken):
+        await client.read(100_000)
+    assert proxy.stored() == []

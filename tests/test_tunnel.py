@@ -96,9 +96,7 @@ async def test_slow_side_holds_the_other_back(proxy: Running, far: Far) -> None:
     client.pause()
     size = 32 * 1024 * 1024
     server.send(b"z" * size)
-    for _ in range(50):
-        await proxy.counters()
-    assert len(server.transport.dataBuffer) > size // 2
+    assert await proxy.unsent(server.transport) > size // 2
     client.resume()
     assert len(await client.read(size)) == size
     client.close()
