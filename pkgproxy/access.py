@@ -24,7 +24,10 @@ def parse_networks(texts: Iterable[str]) -> list[IPv6Network]:
 
 
 def _mapped(text: str) -> IPv6Network:
-    network = ip_network(text, strict=False)
+    try:
+        network = ip_network(text, strict=False)
+    except ValueError as error:
+        raise ValueError(f"--allow {text}: {error}") from None
     if isinstance(network, IPv6Network):
         return network
     return IPv6Network((_as_ipv6(network.network_address), 96 + network.prefixlen))

@@ -60,6 +60,8 @@ class Download:
         #: Whether an older body is stored under the key, and what the origin answered.
         self.replaces = False
         self.fwd_status = 200
+        #: Whether the origin may still be hoped to serve ranges of it.
+        self.ranged = True
         self.state = State.STREAMING
         self._store = store
         self._key = key
@@ -125,7 +127,10 @@ class Download:
         if self.ended:
             self._close()
         elif not self._worth_finishing():
-            self._log.info("{download} stopped: all clients left", download=self)
+            self._log.info(
+                "{key}: all clients left after {size} of {length} bytes; what is here is kept",
+                key=self._key, size=self.size, length=self.length or "unknown",
+            )  # fmt: skip
             self._fail(UpstreamError("All clients left."))
             self._source.stopProducing()
 

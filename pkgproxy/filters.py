@@ -72,9 +72,11 @@ def load_rules(path: Path) -> Rules:
     """Read a rules file. Raises RulesError with ``FILE:LINE: reason``."""
     try:
         text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise RulesError(f"{path}:0: cannot be read: {reason}") from error
+    except OSError as error:
+        raise RulesError(f"{path}:0: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise RulesError(f"{path}:{line}: this is not UTF-8") from error
     return Rules(parse_rules(text, str(path)))
 
 

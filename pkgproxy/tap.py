@@ -17,7 +17,7 @@ from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.python.usage import Options as BaseOptions, UsageError
+from twisted.python.usage import Options as BaseOptions
 
 from pkgproxy import __version__
 from pkgproxy.access import DEFAULT_CLIENTS, ClientNetworks, parse_networks
@@ -34,6 +34,14 @@ from pkgproxy.upstream import HostConnector, Upstream
 DEFAULT_ADDRESS = ":9999"
 
 _HOST_PORT = re.compile(r"(?:(\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9._-]*):)([0-9]{1,5})")
+
+
+class CannotStart(SystemExit, Exception):
+    """Ends the start with one line instead of a traceback.
+
+    As an Exception it is reported by twistd's daemon to the process that waits for it; as
+    a SystemExit its text is all that the terminal shows.
+    """
 
 
 class Options(BaseOptions):
@@ -58,6 +66,8 @@ class Options(BaseOptions):
 
     def opt_root(self, text: str) -> None:
         """The cache directory, created if it is missing. [default: $CACHE_DIRECTORY, else $XDG_CACHE_HOME/pkgproxy, else ~/.cache/pkgproxy]"""  # noqa: E501
+        if not text:
+            raise CannotStart("pkgproxy: --root: the name of the directory is empty")
         self["root"] = Path(text).absolute()
 
     def opt_filters(self, text: str) -> None:
@@ -78,23 +88,23 @@ class Options(BaseOptions):
     opt_f = opt_filters
 
     def postOptions(self) -> None:
-        """Check what can be checked before the start. Raises UsageError."""
+        """Check what can be checked before the start. Raises CannotStart."""
         try:
             addresses = self["addresses"] or [DEFAULT_ADDRESS]
             self["endpoints"] = [(text, endpoint(text)) for text in addresses]
-            self["clients"] = ClientNetworks(parse_networks(self["networks"] or DEFAULT_CLIENTS))
+            networks = self["networks"] or DEFAULT_CLIENTS
+            self["clients"] = ClientNetworks(parse_networks(networks))
+            self["rules"] = load_rules(self["filters"]) if self["filters"] else Rules()
         except ValueError as error:
-            raise UsageError(str(error)) from None
-        self["rules"] = self._rules()
+            raise CannotStart(f"pkgproxy: {error}") from None
+        except RulesError as error:
+            raise CannotStart(str(error)) from None
         self["root"] = self["root"] or default_root(dict(os.environ))
 
-    def _rules(self) -> Rules:
-        if self["filters"] is None:
-            return Rules()
-        try:
-            return load_rules(self["filters"])
-        except RulesError as error:
-            raise UsageError(str(error)) from None
+    def parseArgs(self, *words: str) -> None:
+        """There are none beside the options."""
+        if words:
+            raise CannotStart(f"pkgproxy: {words[0]!r} is not an option; see --help")
 
 
 def default_root(environ: dict[str, str]) -> Path:
@@ -112,7 +122,7 @@ def endpoint(text: str) -> str:
     if match is None:
         if re.match("[a-z0-9]+:.", text):
             return text  # an endpoint; whether there is such a one is seen when it is made
-        raise ValueError(f"--address {text}: expected HOST:PORT, :PORT or an endpoint")
+        raise ValueError(f"--address {text}: expected HOST:PORT, :PORT (as :9999) or an endpoint")
     host, port = match[1].strip("[]"), int(match[2])
     if port > 65535:
         raise ValueError(f"--address {text}: the port is not between 0 and 65535")
@@ -128,14 +138,6 @@ def _has_ipv6() -> bool:
         return bool(Path("/proc/net/if_inet6").read_text())
     except OSError:
         return False
-
-
-class CannotStart(SystemExit, Exception):
-    """Ends the start with one line instead of a traceback.
-
-    As an Exception it is reported by twistd's daemon to the process that waits for it; as
-    a SystemExit its text is all that the terminal shows.
-    """
 
 
 class ProxyService(MultiService):
@@ -171,6 +173,8 @@ class ProxyService(MultiService):
             if failures:
                 error = getattr(failures[0].value, "socketError", failures[0].value)
                 reason = getattr(error, "strerror", None) or error
+                if isinstance(error, IndexError):
+                    reason = "no such socket was inherited"
                 # twistd's daemon shows no more than 100 bytes of it.
                 raise CannotStart(f"cannot listen at {address}: {reason}")
 
@@ -190,7 +194,7 @@ class ProxyService(MultiService):
             self._log.info("Cache root at {root}", root=str(self._root))
         except StoreError as error:
             self._log.warn("NOTHING WILL BE STORED: {error}", error=error)
-        self._log.info("{count} rules before the built-in ones", count=self._rules.count)
+        self._log.info("Rules: {count} of yours, then the built-in ones", count=self._rules.count)
         for port in self._ports:
             self._log.info("Listening at {address}", address=shown(port.getHost()))
 
@@ -210,7 +214,9 @@ def shown(address: object) -> str:
     """An address as one would write it in a URL, or a socket's path."""
     host, port = getattr(address, "host", None), getattr(address, "port", None)
     if host is None:
-        return str(getattr(address, "name", address))
+        return os.fsdecode(getattr(address, "name", None) or str(address))
+    if host == "::":
+        return f"[::]:{port} (IPv4 too)"
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 

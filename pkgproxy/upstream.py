@@ -253,12 +253,12 @@ def explained(name: str, error: BaseException | None) -> UpstreamError:
     if isinstance(error, ValueError):
         return UpstreamError(f"{name} is not a valid host name: {error}.")
     if isinstance(error, DNSLookupError):
-        return UpstreamError(f"{name} has no address: {error}.")
+        return UpstreamError(f"{name} has no address: the look-up of the name failed.")
     if isinstance(error, ConnectionLost) or not isinstance(error, ConnectError):
         return UpstreamError(f"{name} did not complete the TLS handshake: {error}.")
     number = error.osError if isinstance(error.osError, int) else None
     reason = os.strerror(number) if number is not None else error
-    return UpstreamError(f"{name} cannot be connected: {reason}.")
+    return UpstreamError(f"Cannot connect to {name}: {reason}.")
 
 
 def discard(response: Response) -> None:

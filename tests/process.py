@@ -73,7 +73,7 @@ class Process:
     @property
     def port(self) -> int:
         """The port that was really bound."""
-        return int(self.line(r"Listening at \S+:(\d+)$")[1])
+        return int(self.line(r"Listening at \S+:(\d+)(?: |$)")[1])
 
     @property
     def url(self) -> str:

@@ -89,7 +89,7 @@ def test_unreadable(tmp_path: Path) -> None:
     with pytest.raises(RulesError, match=r"/none:0: cannot be read: No such file"):
         load_rules(tmp_path / "none")
     (tmp_path / "bytes").write_bytes(b"\xff\n")
-    with pytest.raises(RulesError, match=r"/bytes:0: cannot be read: "):
+    with pytest.raises(RulesError, match=r"/bytes:1: this is not UTF-8"):
         load_rules(tmp_path / "bytes")
 
 

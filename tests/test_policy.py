@@ -15,7 +15,7 @@ from pkgproxy.cache.policy import (
     unshareable_reason,
     wants_check,
 )
-from pkgproxy.filters import Action, Rule
+from pkgproxy.filters import Action, Rule, Rules
 from pkgproxy.http1.response import Framing
 from pkgproxy.message.fields import Field, Fields
 from pkgproxy.message.heads import RequestHead, ResponseHead
@@ -74,8 +74,15 @@ def test_bypass(
 )
 def test_what_a_client_asks(lines: list[str], checks: bool, only: bool) -> None:
     """A client may ask for a check with the origin, or for none; Pragma only alone."""
-    assert wants_check(fields(*lines)) is checks
+    assert wants_check(fields(*lines), Rules().match("http://h/notes")) is checks
     assert only_if_cached(fields(*lines)) is only
+
+
+def test_max_age_of_what_never_changes() -> None:
+    """apt says max-age=0 of indexes that their own hash names; no-cache is still obeyed."""
+    package = Rules().match("http://h/a_1_all.deb")
+    assert not wants_check(fields("Cache-Control: max-age=0"), package)
+    assert wants_check(fields("Cache-Control: no-cache"), package)
 
 
 @pytest.mark.parametrize(

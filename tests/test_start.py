@@ -59,7 +59,7 @@ def test_foreground(tmp_path: Path, files: str) -> None:
         with process.get(files) as reply:
             assert reply.read() == b"hello"
     assert process.line(r"Cache root at (.*)")[1] == str(tmp_path / "cache")
-    assert int(process.line(r"(\d+) rules before the built-in ones")[1]) > 9
+    assert int(process.line(r"Rules: (\d+) of yours")[1]) > 9
     process.line(r"127.0.0.1 GET http\S+hello_1.0_all.deb 200 5 \d\.\d{3} hit")
     assert process.stop() == -signal.SIGTERM
     assert not any("Traceback" in line for line in process.lines)
@@ -131,7 +131,9 @@ def test_port_in_use(tmp_path: Path) -> None:
         (["-a", "tcp:abc"], "cannot listen at tcp:abc: "),
         (["-a", "strange:x"], "cannot listen at strange:x: "),
         (["-a", "systemd:domain=INET:index=0"], "cannot listen at systemd:domain=INET:index=0: "),
-        (["--allow", "10.0.0.0/99"], "10.0.0.0/99"),
+        (["--allow", "10.0.0.0/99"], "pkgproxy: --allow 10.0.0.0/99: "),
+        (["-r", ""], "pkgproxy: --root: the name of the directory is empty"),
+        (["word"], "pkgproxy: 'word' is not an option"),
         (["--nonsense"], "option --nonsense not recognized"),
     ],
 )

@@ -111,7 +111,7 @@ async def test_nobody_there(proxy: Running, far: Far, monkeypatch: pytest.Monkey
     client.send(b"CONNECT 127.0.0.1:1 HTTP/1.1\r\nHost: h\r\n\r\nearly")
     reply = await client.reply()
     assert (reply.status, reply["Connection"]) == (502, "close")
-    assert b"127.0.0.1:1 cannot be connected" in reply.body
+    assert b"Cannot connect to 127.0.0.1:1" in reply.body
     client.half_close()
     await client.ended()
 

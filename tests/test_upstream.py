@@ -70,8 +70,8 @@ def test_cancelled_while_connecting() -> None:
 @pytest.mark.parametrize(
     ("error", "says"),
     [
-        (Refused(osError=111), "origin.example cannot be connected: Connection refused."),
-        (NoRouteError(osError=113), "origin.example cannot be connected: No route to host."),
+        (Refused(osError=111), "Cannot connect to origin.example: Connection refused."),
+        (NoRouteError(osError=113), "Cannot connect to origin.example: No route to host."),
         (DNSLookupError("no results"), "origin.example has no address: "),
         (ConnectTimeout(), "origin.example did not connect within 10 seconds."),
         (ValueError("invalid hostname"), "origin.example is not a valid host name: "),

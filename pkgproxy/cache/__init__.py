@@ -67,7 +67,7 @@ class Cache:
         action, fields = asked.rule.action, asked.head.fields
         if action is not Action.CACHE and action is not Action.AUTO:
             return None
-        if wants_check(fields) and not only_if_cached(fields):
+        if wants_check(fields, asked.rule) and not only_if_cached(fields):
             return None
         if bypass_reason(asked.head, asked.rule, has_body=asked.body is not None):
             return None
@@ -87,7 +87,8 @@ class Cache:
         began goes on as long as that is worth it.
         """
         if asked.rule.action is Action.DENY:
-            raise ClientError(f"A rule denies this URL ({asked.rule.origin}).", 403)
+            where = asked.rule.origin.rpartition("/")[2]
+            raise ClientError(f"A rule of this proxy denies this URL ({where}).", 403)
         reason = bypass_reason(asked.head, asked.rule, has_body=asked.body is not None)
         if reason is not None:
             self._counters.bypassed += 1
@@ -234,7 +235,7 @@ class Cache:
         """A far range by a request of its own, certainly of the same version; or None."""
         stored = download.representation
         validator = stored.strong_validator()
-        if validator is None:
+        if validator is None or not download.ranged:
             return None
         wanted = [(b"Range", asked.head.fields.get(b"range") or b""), (b"If-Range", validator)]
         fields = [*shared(asked.head.fields), *wanted]
@@ -246,6 +247,7 @@ class Cache:
             return None  # the download will come to these bytes
         if not continues(response, stored, _span(asked, download)):
             discard(response)
+            download.ranged = False
             return None
         self._counters.misses += 1
         status = CacheStatus(fwd="partial", fwd_status=206, detail="far-ahead")
@@ -258,7 +260,7 @@ class Cache:
 
 def _why(asked: Asked, otherwise: str = "uri-miss") -> str:
     """Why upstream was asked, as the fwd parameter (RFC 9211 §2.2)."""
-    return "request" if wants_check(asked.head.fields) else otherwise
+    return "request" if wants_check(asked.head.fields, asked.rule) else otherwise
 
 
 def _far_ahead(asked: Asked, download: Download) -> bool:

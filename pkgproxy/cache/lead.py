@@ -179,7 +179,7 @@ class Lead:
         try:
             partial = self._store.begin(self._asked.target.key, representation)
         except StoreError as error:
-            self._log.warn("not stored: {error}", error=error)
+            self._log.warn("{url} is not stored: {error}", url=self._asked.target.url, error=error)
             return Unshareable(response, "store")
         return self._download(partial, response, replaces=replaces)
 

@@ -36,13 +36,19 @@ def has_credentials(fields: Fields) -> bool:
     return b"authorization" in fields or b"cookie" in fields
 
 
-def wants_check(fields: Fields) -> bool:
-    """Whether the client asks for a check with the origin (RFC 9111 §5.2.1, §5.4)."""
+def wants_check(fields: Fields, rule: Rule) -> bool:
+    """Whether the client asks for a check with the origin (RFC 9111 §5.2.1, §5.4).
+
+    apt says max-age=0 of all its indexes, those that their own hash names too: for names
+    that never change it is not meant.
+    """
     control = fields.get(b"cache-control")
     if control is None:
         return fields.get(b"pragma") == b"no-cache"
     found = directives(control)
-    return b"no-cache" in found or found.get(b"max-age") == b"0"
+    if b"no-cache" in found:
+        return True
+    return found.get(b"max-age") == b"0" and rule.action is not Action.CACHE
 
 
 def only_if_cached(fields: Fields) -> bool:

@@ -115,7 +115,7 @@ class Exchange:
     """A request whose turn it is. ``finish`` or ``abort`` ends it."""
 
     __slots__ = ("_connection", "body", "delivery", "early", "error", "head", "keep_alive",
-                 "on_gone", "started", "status", "tunnel")  # fmt: skip
+                 "on_gone", "own_bytes", "started", "status", "tunnel")  # fmt: skip
 
     def __init__(
         self,
@@ -144,6 +144,8 @@ class Exchange:
         self.delivery: Sending | None = None
         self.status = 0
         self.started = 0.0
+        #: Bytes of an answer of the proxy's own.
+        self.own_bytes = 0
 
     def __repr__(self) -> str:
         return f"<Exchange {self.head.method!r} {self.head.target!r} status={self.status}>"

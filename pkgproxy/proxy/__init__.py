@@ -244,14 +244,17 @@ class Proxy:
             )
         )  # fmt: skip
         exchange.status = page.status
-        exchange.transport.write(head + (b"" if exchange.head.method == b"HEAD" else page.text))
+        text = b"" if exchange.head.method == b"HEAD" else page.text
+        exchange.own_bytes = len(text)
+        exchange.transport.write(head + text)
         self._finish(exchange, note or "own page")
         exchange.finish()
 
     def _finish(self, exchange: Exchange, status: str) -> None:
         """Account for an answer that is over, one way or another."""
         self.in_progress -= 1
-        sent = exchange.delivery.sent if exchange.delivery is not None else 0
+        delivery = exchange.delivery
+        sent = delivery.sent if delivery is not None else exchange.own_bytes
         self._access_log.add(
             "%s %s %s %d %d %.3f %s"
             % (
