@@ -23,17 +23,20 @@ BUILT_IN = (
     ("revalidate", "Debian index",
      rf"/(?:Packages|Sources|Index|Contents-[^/]+|Translation-[^/]+|Components-[^/]+|"
      rf"Commands-[^/]+|icons-[^/]+|override\.[^/]+|ls-lR)(?:\.diff)?{_Z}{_END}"),
+    ("revalidate", "OpenWrt index", r"/(?i:packages\.(?:sig|manifest|adb))" + _END),
+    ("revalidate", "list of mirrors", r"/mirrors\.(?:txt|list)" + _END),
     ("revalidate", "Debian index differences", r"\.diff/Index" + _END),
     ("cache", "Debian index difference", r"\.diff/[^/]+\.gz" + _END),
     ("revalidate", "Ubuntu release upgrade", r"/meta-release[^/]*" + _END),
     ("revalidate", "RPM repodata", r"/repodata/"),
     ("revalidate", "RPM metalink and mirror list", r"/(?:metalink|mirrorlist)(?:\?|/|$)"),
-    ("revalidate", "RPM media and tree", r"/(?:\.treeinfo|treeinfo|media\.1/media|content|"
-     r"\.discinfo|repomd\.xml(?:\.asc|\.key)?|RPM-GPG-KEY[^/]*)" + _END),
+    ("revalidate", "RPM media and tree", r"/(?:\.treeinfo|treeinfo|media\.1/[^/]+|content|"
+     r"repoindex\.xml|\.discinfo|repomd\.xml(?:\.asc|\.key)?|RPM-GPG-KEY[^/]*)" + _END),
     ("revalidate", "Arch database",
      rf"/[^/]+\.(?:db|files|abs|links)(?:{_TAR})?(?:\.sig)?(?:\.old)?{_END}"),
     ("revalidate", "Arch mirror state", r"/(?:lastsync|lastupdate)" + _END),
     ("revalidate", "Alpine index", r"/APKINDEX\.tar\.gz" + _END),
+    ("revalidate", "Void index", r"/[^/]+-(?:repo|stage)data" + _END),
     ("revalidate", "pkgsrc summary", r"/(?:pkg_summary|SHA512|pkg-vulnerabilities)"
      r"(?:\.(?:gz|bz2|xz|zst))?" + _END),
     ("revalidate", "FreeBSD catalogue",
@@ -44,11 +47,13 @@ BUILT_IN = (
      r"/(?:portage|gentoo)-latest\.[^/]+|/(?:latest-stage3|timestamp\.)[^/]*" + _END),
     ("revalidate", "Gentoo distfiles layout", r"/distfiles/layout\.conf" + _END),
     ("revalidate", "check sums",
-     r"/(?:MD5|SHA1|SHA224|SHA256|SHA384|SHA512|B2)SUMS?(?:\.(?:gpg|asc|sign|txt))?" + _END),
-    ("revalidate", "Python index", r"/simple(?:/[^/]+)?(?:/|/index\.html)?" + _END),
+     r"/(?i:[^/]*(?:md5|sha(?:1|224|256|384|512)|b2)[-_.]?sums?|[^/]*checksums?)"
+     r"(?:\.(?:gpg|asc|sign?|txt))*" + _END),
+    ("revalidate", "Python index", r"/\+?simple(?:/[^/]+)?(?:/|/index\.html)?" + _END),
     ("revalidate", "Python project data", r"/pypi/[^/]+(?:/[^/]+)?/json" + _END),
     ("cache", "Python core metadata", r"\.(?:whl|tar\.gz|zip)\.metadata" + _END),
     ("cache", "npm package", r"/-/[^/]+\.tgz" + _END),
+    ("revalidate", "npm scoped package data", r"/@(?!v/)[^/]+(?:%2F|/)[^/]+" + _END),
     ("revalidate", "npm dist-tags and search", r"/-/(?:package/|v1/|npm/|all)"),
     ("cache", "cargo crate", r"\.crate" + _END + r"|/crates/[^/]+/[^/]+/download" + _END),
     ("revalidate", "cargo index",
@@ -58,15 +63,21 @@ BUILT_IN = (
      r"/(?:(?:latest_|prerelease_)?specs\.4\.8(?:\.gz)?|versions|names|info/[^/]+|"
      r"quick/Marshal\.4\.8/?|api/v1/dependencies[^/]*)" + _END),
     ("cache", "gem", r"/(?:gems/[^/]+\.gem|quick/Marshal\.4\.8/[^/]+\.gemspec\.rz)" + _END),
-    ("revalidate", "Go versions", r"/@v/list" + _END + r"|/@latest" + _END),
+    ("revalidate", "Go versions", r"/@v/list" + _END + r"|/@?latest" + _END),
     ("cache", "Go module", r"/@v/v[0-9]+\.[0-9]+\.[0-9]+[^/]*\.(?:info|mod|zip|ziphash)" + _END),
+    ("revalidate", "Go version by another name", r"/@v/[^/]+\.info" + _END),
+    ("revalidate", "Rust channel", r"/channel-rust-[^/]*\.toml(?:\.(?:sha256|asc))?" + _END),
+    ("revalidate", "RPM that names a repository",
+     r"/[^/]+-release-[^/-]*\.rpm" + _END),
     ("revalidate", "newest by name", r"[-_./](?i:latest|current)[-_.][^/]*" + _END),
     # Names that carry their version.
     ("cache", "Debian package",
-     r"/[^/]+_[^/]+\.(?:deb|udeb|ddeb|dsc|changes|buildinfo)(?:\.asc)?" + _END),
-    ("cache", "Debian source", rf"/[^/]+_[^/]+(?:\.(?:orig|debian)[^/]*{_TAR}|{_TAR}|"
+     r"/[A-Za-z0-9][^/_]*_[0-9][^/_]*(?:_[^/_]+)?\.(?:deb|udeb|ddeb|dsc|changes|buildinfo)"
+     r"(?:\.asc)?" + _END),
+    ("cache", "Debian source",
+     rf"/[A-Za-z0-9][^/_]*(?<!x86)_[0-9][^/_]*(?:\.(?:orig|debian)[^/]*{_TAR}|{_TAR}|"
      rf"\.diff\.(?:gz|bz2|xz))(?:\.asc)?{_END}"),
-    ("cache", "RPM package", r"/[^/]+-[^/]+-[^/]+\.d?rpm" + _END),
+    ("cache", "RPM package", r"/[^/]+-[0-9][^/-]*-[^/-]+\.d?rpm" + _END),
     ("cache", "Arch package", rf"/[^/]+-[^/]+-[^/]+-[^/]+\.pkg{_TAR}(?:\.sig)?{_END}"),
     ("cache", "Alpine package", r"/[^/]+-[0-9][^/]*-r[0-9]+\.apk" + _END),
     ("cache", "Void package", r"/[^/]+-[0-9][^/]*_[0-9]+\.[^/.]+\.xbps(?:\.sig2?)?" + _END),
@@ -79,6 +90,9 @@ BUILT_IN = (
     # A name below these is somebody's newest build, however numbered it looks.
     ("revalidate", "newest of something",
      r"/(?:current|latest|daily|nightly|refs/heads)/[^?]*" + _END),
+    ("revalidate", "newest archive by name",
+     r"[-_./](?i:stable|nightly|daily|snapshot|master|trunk)[-_.][^/]*" + _END),
+    ("revalidate", "machine image of a cloud", r"/[^/]*-cloudimg-[^/]*" + _END),
     ("revalidate", "machine image",
      r"/[^/]+\.(?:img|qcow2|vmdk|vdi|vhdx?|box|raw|ova)(?:\.(?:gz|xz|bz2|zst))?" + _END),
     ("cache", "versioned source archive", rf"/[^/]*[0-9]+\.[0-9][^/]*(?:{_TAR}|\.zip){_END}"),

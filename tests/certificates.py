@@ -36,14 +36,24 @@ def _certificate(
 
 def make_authority(directory: Path) -> tuple[Path, Any]:
     """The authority's file, for SSL_CERT_FILE, and the options of a server that it vouches for."""
+    certificate, key = make_pair(directory)
+    both = certificate.read_bytes() + key.read_bytes()
+    return directory / "authority.pem", PrivateCertificate.loadPEM(both).options()
+
+
+def make_pair(directory: Path) -> tuple[Path, Path]:
+    """The files of a certificate and its key."""
     authority_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     authority = _certificate("test", authority_key, "test", authority_key, authority=True)
     certificate = _certificate("localhost", key, "test", authority_key, authority=False)
     pem = serialization.Encoding.PEM
-    file = directory / "authority.pem"
-    file.write_bytes(authority.public_bytes(pem))
     private = key.private_bytes(
         pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    both = certificate.public_bytes(pem) + private
-    return file, PrivateCertificate.loadPEM(both).options()
+    for name, content in (
+        ("authority", authority.public_bytes(pem)),
+        ("certificate", certificate.public_bytes(pem)),
+        ("key", private),
+    ):
+        (directory / f"{name}.pem").write_bytes(content)
+    return directory / "certificate.pem", directory / "key.pem"

@@ -389,3 +389,49 @@ async def test_changing_file_without_attributes(
     origin.file(DEB)
     await proxy.get(origin.url(DEB))
     assert (await proxy.get(origin.url(DEB))).cache_status == "hit"
+
+
+@pytest.mark.parametrize(
+    "date", ["Fri, 31 Dec 9999 23:59:59 -0100", "Mon, 01 Jan 1600 00:00:00 GMT", "nonsense"]
+)
+@pytest_twisted.ensureDeferred
+async def test_clock_of_the_origin_is_wrong(origin: Origin, proxy: Running, date: str) -> None:
+    """An absurd Date neither breaks the answer nor hides that the file changes."""
+    headers = [f"Date: {date}", "Cache-Control: no-cache"]
+    file = origin.file(OTHER, etag='"one"', headers=headers)
+    assert (await proxy.get(origin.url(OTHER))).body == file.body
+    again = await proxy.get(origin.url(OTHER))
+    assert (again.cache_status, again["ETag"]) == ("fwd=stale; fwd-status=304", '"one"')
+
+
+@pytest_twisted.ensureDeferred
+async def test_age_in_caches_before(origin: Origin, proxy: Running) -> None:
+    """What was old when it came is older now, and nearer to its end."""
+    origin.file(DEB, headers=["Age: 5000"])
+    for _ in range(2):
+        assert 5000 <= int((await proxy.get(origin.url(DEB)))["Age"]) < 5060
+    origin.file(OTHER, etag='"x"', headers=["Cache-Control: max-age=86400", "Age: 86000"])
+    await proxy.get(origin.url(OTHER))
+    assert (await proxy.get(origin.url(OTHER))).cache_status == "fwd=stale; fwd-status=304"
+
+
+@pytest_twisted.ensureDeferred
+async def test_only_if_cached_is_for_the_cache(origin: Origin, proxy: Running) -> None:
+    """504 too where the cache is gone by."""
+    origin.file(DEB)
+    wanted = ("Cache-Control: only-if-cached", "Authorization: Basic eDp5")
+    assert (await proxy.get(origin.url(DEB), *wanted)).status == 504
+    assert origin.requests == []
+
+
+@pytest_twisted.ensureDeferred
+async def test_why_upstream_was_asked(origin: Origin, proxy: Running) -> None:
+    """fwd says why: nothing stored, stored and to be checked, or the client's wish."""
+    doubt = "Cache-Control: no-cache"
+    origin.file(INDEX, etag='"x"')
+    assert "fwd=uri-miss" in (await proxy.get(origin.url(INDEX), doubt)).cache_status
+    assert "fwd=request" in (await proxy.get(origin.url(INDEX), doubt)).cache_status
+    assert "fwd=stale" in (await proxy.fetch("HEAD", origin.url(INDEX))).cache_status
+    del origin.files[INDEX]
+    gone = await proxy.get(origin.url(INDEX))
+    assert (gone.status, gone.cache_status) == (404, "fwd=stale; fwd-status=404; detail=status")

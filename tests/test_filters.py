@@ -188,7 +188,7 @@ cache      example.org/packages/70/8e/{hash}/requests-2.32.3-py3-none-any.whl.me
 cache      example.org/packages/70/8e/{hash}/requests-2.32.3.tar.gz
 # npm
 auto       example.org/lodash
-auto       example.org/@babel%2Fcore
+revalidate example.org/@babel%2Fcore
 revalidate example.org/-/package/lodash/dist-tags
 cache      example.org/lodash/-/lodash-4.17.21.tgz
 cache      example.org/@babel/core/-/core-7.24.0.tgz
@@ -211,9 +211,9 @@ revalidate example.org/github.com/pkg/errors/@latest
 cache      example.org/github.com/pkg/errors/@v/v0.9.1.zip
 cache      example.org/github.com/!azure/sdk/@v/v68.0.0+incompatible.mod
 cache      example.org/golang.org/x/net/@v/v0.0.0-20240101120000-abcdefabcdef.info
-auto       example.org/github.com/pkg/errors/@v/v1.info
-auto       example.org/github.com/pkg/errors/@v/v1.2.info
-auto       example.org/github.com/pkg/errors/@v/master.info
+revalidate example.org/github.com/pkg/errors/@v/v1.info
+revalidate example.org/github.com/pkg/errors/@v/v1.2.info
+revalidate example.org/github.com/pkg/errors/@v/master.info
 # Installers and images
 cache      example.org/debian-cd/12.5.0/amd64/iso-cd/debian-12.5.0-amd64-netinst.iso
 revalidate example.org/debian-cd/current/amd64/iso-cd/debian-12.5.0-amd64-netinst.iso
@@ -233,6 +233,27 @@ revalidate example.org/foo/archive/refs/heads/v1.2.tar.gz
 revalidate example.org/foo/foo-1.2-latest.tar.gz
 auto       example.org/
 auto       example.org/README
+# What only looks as if it had a version
+auto       example.org/client/9/zoom_amd64.deb
+revalidate example.org/daily/tool_amd64.deb
+revalidate example.org/tool/releases/latest/download/tool_Linux_x86_64.tar.gz
+revalidate example.org/dist/rust-nightly-x86_64-unknown-linux-gnu.tar.xz
+revalidate example.org/dist/channel-rust-stable.toml.sha256
+revalidate example.org/remi-release-9.rpm
+revalidate example.org/nova/nova-stable-2024.1.tar.gz
+revalidate example.org/foo-1.0-SNAPSHOT.zip
+revalidate archive.ubuntu.com/22.04/release/ubuntu-22.04-server-cloudimg-amd64.tar.gz
+cache      example.org/fedora-release-39-30.noarch.rpm
+# Indexes of others
+revalidate example.org/dev/stable/+simple/idna/
+revalidate example.org/lookup/latest
+revalidate example.org/pub/Fedora-Server-39-1.5-x86_64-CHECKSUM
+revalidate example.org/iso/sha256sums.txt
+revalidate example.org/void/current/x86_64-repodata
+revalidate example.org/openwrt/packages/Packages.sig
+revalidate example.org/openwrt/packages/packages.adb
+revalidate example.org/suse/media.1/products
+revalidate example.org/mirrors.txt
 """
 ROWS = [line.split() for line in TABLE.splitlines() if line and not line.startswith("#")]
 

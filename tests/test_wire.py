@@ -453,13 +453,17 @@ async def test_leaver_before_the_head_is_logged_and_forgotten(
     assert (await proxy.counters())["inProgress"] == 1
 
 
+@pytest.mark.parametrize(("count", "padding"), [(3000, 0), (150, 540)])
 @pytest_twisted.ensureDeferred
-async def test_thousands_pipelined(origin: Origin, proxy: Running) -> None:
+async def test_thousands_pipelined(
+    origin: Origin, proxy: Running, count: int, padding: int
+) -> None:
     """What is not answered is drained, so that a reset cannot overtake what is."""
-    file = origin.file(DEB, 2000)
+    file = origin.file(DEB, 300_000)
     await proxy.get(origin.url(DEB))
     client = await proxy.connect()
-    client.send(f"GET {origin.url(DEB)} HTTP/1.1\r\nHost: h\r\n\r\n".encode() * 3000)
+    line = f"X-Padding: {'x' * padding}\r\n"
+    client.send(f"GET {origin.url(DEB)} HTTP/1.1\r\nHost: h\r\n{line}\r\n".encode() * count)
     for _ in range(100):
         assert (await client.reply()).body == file.body
     assert await client.ended() == b""

@@ -90,17 +90,23 @@ class Cache:
             where = asked.rule.origin.rpartition("/")[2]
             raise ClientError(f"A rule of this proxy denies this URL ({where}).", 403)
         reason = bypass_reason(asked.head, asked.rule, has_body=asked.body is not None)
+        if only_if_cached(asked.head.fields):
+            return self._cached_only(asked, reason)
         if reason is not None:
             self._counters.bypassed += 1
             return await self._pass(asked, CacheStatus(fwd="bypass", detail=reason))
-        if only_if_cached(asked.head.fields):
-            return self._cached_only(asked)
         if asked.head.method == b"HEAD":
             return await self._head(asked)
         return await self._get(asked, _PATIENCE)
 
-    def _cached_only(self, asked: Asked) -> Answer:
+    def _has(self, asked: Asked) -> bool:
         entry = self._store.look_up(asked.target.key)
+        if entry is not None:
+            entry.release()
+        return entry is not None
+
+    def _cached_only(self, asked: Asked, bypass: str | None) -> Answer:
+        entry = self._store.look_up(asked.target.key) if bypass is None else None
         if entry is None:
             raise ClientError("This is not in the cache, and the client wants nothing else.", 504)
         self._counters.hits += 1
@@ -132,7 +138,8 @@ class Cache:
         self._counters.misses += 1
         answer, failure = None, None
         try:
-            answer = await self._pass(asked, CacheStatus(fwd=_why(asked)))
+            stored = self._has(asked)
+            answer = await self._pass(asked, CacheStatus(fwd=_why(asked, stored=stored)))
             if answer.response.head.status < 500:
                 return answer
         except UpstreamError as error:
@@ -180,7 +187,7 @@ class Cache:
         if entry is None:
             return None
         self._count(leads, "revalidated")
-        status = CacheStatus(fwd=_why(asked, "stale"), fwd_status=304, collapsed=not leads)
+        status = CacheStatus(fwd=_why(asked, stored=True), fwd_status=304, collapsed=not leads)
         return Kept(entry, entry.representation, status)
 
     def _stale(self, asked: Asked, outcome: Stale, *, leads: bool) -> Kept | None:
@@ -197,7 +204,7 @@ class Cache:
     async def _relay(self, outcome: Unshareable, asked: Asked, *, leads: bool) -> Answer:
         """The leader gets the answer it asked for; the others ask, and do not queue."""
         self._counters.misses += 1
-        status = CacheStatus(fwd=_why(asked), detail=outcome.reason)
+        status = CacheStatus(fwd=_why(asked, stored=outcome.replaces), detail=outcome.reason)
         if leads:
             return Relayed(
                 outcome.response, replace(status, fwd_status=outcome.response.head.status)
@@ -224,7 +231,7 @@ class Cache:
             raise download.failure
         self._count(leads, "misses")
         status = CacheStatus(
-            fwd=_why(asked, "stale" if download.replaces else "uri-miss"),
+            fwd=_why(asked, stored=download.replaces),
             fwd_status=download.fwd_status if leads else 0,
             stored=leads,
             collapsed=not leads,
@@ -258,9 +265,11 @@ class Cache:
         setattr(self._counters, name, getattr(self._counters, name) + 1)
 
 
-def _why(asked: Asked, otherwise: str = "uri-miss") -> str:
+def _why(asked: Asked, *, stored: bool) -> str:
     """Why upstream was asked, as the fwd parameter (RFC 9211 §2.2)."""
-    return "request" if wants_check(asked.head.fields, asked.rule) else otherwise
+    if not stored:
+        return "uri-miss"
+    return "request" if wants_check(asked.head.fields, asked.rule) else "stale"
 
 
 def _far_ahead(asked: Asked, download: Download) -> bool:

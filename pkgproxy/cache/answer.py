@@ -33,6 +33,10 @@ class Kept:
     representation: Representation
     status: CacheStatus
 
+    def give_back(self) -> None:
+        """It will not be sent."""
+        self.body.release()
+
 
 def _nothing() -> None:
     pass
@@ -45,6 +49,11 @@ class Relayed:
     response: Response
     status: CacheStatus
     over: Callable[[], None] = _nothing
+
+    def give_back(self) -> None:
+        """It will not be sent."""
+        self.response.stopProducing()
+        self.over()
 
 
 Answer = Kept | Relayed

@@ -19,7 +19,7 @@ from pkgproxy.filters import Action, Rule
 from pkgproxy.http1.response import Response
 from pkgproxy.message.errors import ProxyError, StoreError, UpstreamError
 from pkgproxy.message.fields import Field, Fields
-from pkgproxy.message.heads import Representation
+from pkgproxy.message.heads import Representation, upstream_age
 from pkgproxy.message.ranges import Span, parse_content_range
 from pkgproxy.store import Store
 from pkgproxy.store.entry import Entry
@@ -51,10 +51,11 @@ class Stale:
 
 @dataclass(frozen=True, slots=True)
 class Unshareable:
-    """An answer for the leader's own client only, and why."""
+    """An answer for the leader's own client only, and why; ``replaces`` if a body is stored."""
 
     response: Response
     reason: str
+    replaces: bool = False
 
 
 Outcome = Shared | Validated | Stale | Unshareable
@@ -165,14 +166,15 @@ class Lead:
         names = {name.lower() for name, _ in news}
         kept = [item for item in stored.fields if item[0].lower() not in names]
         changing = changes(response.head, now) if news else stored.changes
-        fresh = Representation(Fields([*kept, *news]), told.date, now, entry.size, changing)
+        fields = Fields([*kept, *news])
+        fresh = Representation(fields, told.date, told.checked, entry.size, changing)
         self._store.freshen(self._asked.target.key, entry, fresh)
 
     def _begin(self, response: Response, *, replaces: bool) -> Outcome:
         """A download into a new partial, if the answer may be kept."""
         reason = unshareable_reason(response.head, response.framing)
         if reason is not None:
-            return Unshareable(response, reason)
+            return Unshareable(response, reason, replaces)
         now = self._now()
         representation = Representation.of(response.head, now, changes=changes(response.head, now))
         representation.length = response.length
@@ -180,7 +182,7 @@ class Lead:
             partial = self._store.begin(self._asked.target.key, representation)
         except StoreError as error:
             self._log.warn("{url} is not stored: {error}", url=self._asked.target.url, error=error)
-            return Unshareable(response, "store")
+            return Unshareable(response, "store", replaces)
         return self._download(partial, response, replaces=replaces)
 
     def _download(self, partial: Partial, response: Response, *, replaces: bool) -> Shared:
@@ -199,7 +201,7 @@ class Lead:
         response = await self._fetch(more)
         length = stored.length or 0
         if continues(response, stored, (partial.size, length)):
-            stored.checked = self._now()
+            stored.checked = self._now() - upstream_age(response.head.fields)
             return self._download(partial, response, replaces=False)
         if response.head.status == 200:
             # Another version. begin takes the same file again, so its lock must go first.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pkgproxy.filters import Action, Rule
 from pkgproxy.http1.response import Framing
 from pkgproxy.message.fields import Field, Fields, directives, parse_date
-from pkgproxy.message.heads import VIA, RequestHead, ResponseHead
+from pkgproxy.message.heads import VIA, RequestHead, ResponseHead, upstream_age
 
 DAY = 86_400.0  # seconds
 
@@ -86,7 +86,7 @@ def changes(head: ResponseHead, now: float) -> bool:
     lifetime = control.get(b"s-maxage", control.get(b"max-age"))
     if lifetime is not None:
         # An invalid one means stale, as an invalid date below (RFC 9111 §4.2.1, §5.3).
-        return not lifetime.isdigit() or int(lifetime[:18]) < DAY
+        return not lifetime.isdigit() or int(lifetime[:18]) - upstream_age(head.fields) < DAY
     expires = head.fields.get(b"expires")
     if expires is None:
         return False

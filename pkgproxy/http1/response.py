@@ -44,6 +44,9 @@ class Response:
         self._sink: BodySink | None = None
         self._waiting: list[bytes] = []
         self._ended = False
+        #: Whether the sink wants no more for now: it may say so while it is given what
+        #: waited here, and says it once only.
+        self._paused = False
         self._error: Exception | None = None
         self.received = 0  # bytes of body
 
@@ -91,16 +94,18 @@ class Response:
             sink.data(piece)
         if self._ended:
             sink.end(self._error)
-        else:
+        elif not self._paused:
             self.resumeProducing()
 
     def pauseProducing(self) -> None:
         """Stop reading from the origin."""
+        self._paused = True
         if not self._ended:
             self._connection.hold()
 
     def resumeProducing(self) -> None:
         """Go on reading."""
+        self._paused = False
         if not self._ended:
             self._connection.go_on()
 

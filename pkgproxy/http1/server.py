@@ -29,7 +29,7 @@ from pkgproxy.http1.limits import (
     check_head,
     too_large,
 )
-from pkgproxy.http1.liveness import is_dead, unsent_bytes
+from pkgproxy.http1.liveness import can_half_close, is_dead, unsent_bytes
 from pkgproxy.message.errors import ClientError
 from pkgproxy.message.fields import Field, Fields
 from pkgproxy.message.heads import RequestHead
@@ -155,6 +155,8 @@ class ServerConnection(Protocol):
         self._receiving = exchange
         if len(self._queue) >= MAX_PIPELINED:
             exchange.keep_alive = False
+            # There may be more of them in the kernel.
+            self._dropped = True
 
     def on_body(self, data: bytes) -> None:
         """A piece of the request's body (httptools)."""
@@ -244,7 +246,7 @@ class ServerConnection(Protocol):
         self._queue.clear()
         self._tunnel = self._receiving = None
         self._since = self.factory.now
-        if self._input_over or not ITCPTransport.providedBy(self.transport):
+        if self._input_over or not can_half_close(self.transport):
             self._lose()
             return
         self._resume()

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
-from pkgproxy.message.fields import Field, Fields, format_date, parse_date
+from pkgproxy.message.fields import LATEST, Field, Fields, format_date, parse_date
+
+_YEAR = 365 * 86_400  # seconds
 
 PSEUDONYM = b"pkgproxy"
 VIA = b"1.1 " + PSEUDONYM
@@ -76,8 +78,8 @@ _OF_THE_MESSAGE = (b"age", b"cache-status", b"content-length", b"content-range",
 class Representation:
     """What is known of a stored or arriving body besides its bytes (RFC 9110 §3.2).
 
-    ``date`` is when the origin made it and ``checked`` when it was received or last
-    validated, both in seconds since 1970.  ``length`` is the expected size in bytes, None
+    ``date`` is when the origin made it and ``checked`` when it last vouched for it, both in
+    seconds since 1970.  ``length`` is the expected size in bytes, None
     while it is unknown.  ``changes`` is whether the origin says that it changes soon.
     """
 
@@ -91,10 +93,13 @@ class Representation:
     @classmethod
     def of(cls, head: ResponseHead, now: float, *, changes: bool = False) -> Representation:
         """What a response head says, received at ``now``."""
-        date = parse_date(head.fields.get(b"date")) or now
+        date = parse_date(head.fields.get(b"date"))
+        if date is None or not 0 <= date < LATEST:
+            date = now  # some clocks are that wrong
         length = head.fields.get(b"content-length")
         kept = Fields(head.fields.end_to_end(*_OF_THE_MESSAGE))
-        return cls(kept, date, now, int(length) if length else None, changes)
+        checked = now - upstream_age(head.fields)
+        return cls(kept, date, checked, int(length) if length else None, changes)
 
     @property
     def etag(self) -> bytes | None:
@@ -135,6 +140,12 @@ class Representation:
     def age(self, now: float) -> int:
         """Whole seconds since the origin last vouched for it (RFC 9111 §5.1)."""
         return max(0, int(now - self.checked))
+
+
+def upstream_age(fields: Fields) -> int:
+    """Seconds for which an answer was in other caches before (RFC 9111 §5.1)."""
+    value = fields.get(b"age") or b""
+    return min(int(value[:10]), _YEAR) if value.isdigit() else 0
 
 
 def field_lines(fields: list[Field]) -> bytes:

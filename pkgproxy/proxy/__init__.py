@@ -124,10 +124,15 @@ class Proxy:
     def _answered(self, answer: Answer, exchange: Exchange) -> None:
         """An answer for a client that is still there: leaving would have cancelled it."""
         exchange.on_gone = None
-        if isinstance(answer, Kept):
-            self._deliver(exchange, answer)
-        else:
-            self._relay(exchange, answer)
+        try:
+            if isinstance(answer, Kept):
+                self._deliver(exchange, answer)
+            else:
+                self._relay(exchange, answer)
+        except Exception:
+            if exchange.delivery is None:  # else it is the delivery's to give it back
+                answer.give_back()
+            raise
 
     def _failed(self, reason: Failure, exchange: Exchange) -> None:
         if reason.check(CancelledError):

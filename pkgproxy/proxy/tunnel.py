@@ -10,6 +10,8 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from pkgproxy.http1.liveness import can_half_close
+
 
 @implementer(IHalfCloseableProtocol)
 class TunnelEnd(Protocol):
@@ -66,7 +68,7 @@ class TunnelEnd(Protocol):
             return
         self._output_over = True
         self.transport.unregisterProducer()
-        if ITCPTransport.providedBy(self.transport):
+        if can_half_close(self.transport):
             self.transport.loseWriteConnection()
         else:
             self.transport.loseConnection()
