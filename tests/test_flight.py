@@ -520,3 +520,31 @@ async def test_continuation_of_another_length(origin: Origin, proxy: Running, mi
     with pytest.raises(Broken):
         await client.read(100_000)
     assert proxy.stored() == []
+
+
+@pytest.mark.parametrize("stored", [False, True])
+@pytest_twisted.ensureDeferred
+async def test_fault_of_ours_behind_the_head(
+    origin: Origin,
+    proxy: Running,
+    stored: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    logged: list[Any],
+) -> None:
+    """A bug after the head breaks the connection: an error page would be taken for the body."""
+    origin.file(ISO, MIB)
+    if stored:
+        await proxy.get(origin.url(ISO))
+
+    def fail(*_: object) -> int:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr("pkgproxy.deliver.delivery.os.sendfile", fail)
+    client = await proxy.connect()
+    client.ask("GET", origin.url(ISO))
+    with pytest.raises(Broken):
+        await client.reply()
+    await proxy.in_progress(0)
+    assert "a bug" in str(logged.pop()["log_failure"])
+    monkeypatch.undo()
+    assert (await proxy.get(origin.url(ISO))).status == 200

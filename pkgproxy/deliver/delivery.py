@@ -11,6 +11,7 @@ from typing import Any
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IPushProducer
 from twisted.internet.tcp import Connection
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -34,6 +35,8 @@ class Delivery:
 
     ``sent`` counts bytes of the body; ``blocked`` is true while the client is slow.
     """
+
+    _log = Logger()
 
     def __init__(
         self,
@@ -78,6 +81,9 @@ class Delivery:
             while self._step():
                 pass
         except ProxyError as error:
+            self._end(error)
+        except Exception as error:  # noqa: BLE001  # called by the reactor: nobody else would
+            self._log.failure("sending failed")
             self._end(error)
         finally:
             self._running = False

@@ -72,6 +72,8 @@ class Proxy:
             self._route(exchange)
         except ProxyError as error:
             self._refuse(exchange, error)
+        except Exception:  # noqa: BLE001  # the outermost edge: a fault of ours, for the log
+            self._failed(Failure(), exchange)
 
     def _route(self, exchange: Exchange) -> None:
         if exchange.error is not None:
@@ -90,9 +92,8 @@ class Proxy:
     def _is_own(self, target: Target, exchange: Exchange) -> bool:
         """Whether an absolute URL names the address at which we were asked."""
         here = exchange.transport.getHost()
-        return (target.address, target.port) == (
-            getattr(here, "host", None), getattr(here, "port", None)
-        )  # fmt: skip
+        host = getattr(here, "host", "").removeprefix("::ffff:")
+        return bool(host) and (target.address, target.port) == (host, here.port)
 
     def _own(self, exchange: Exchange, path: bytes) -> None:
         host = (exchange.head.fields.get(b"host") or b"localhost").decode("latin-1")
@@ -105,7 +106,7 @@ class Proxy:
         asked = Asked(exchange.head, target, self._rules.match(target.url), body, exchange.interim)
         found = self._cache.hit(asked)
         if found is not None:
-            self._deliver(exchange, found)
+            self._answered(found, exchange)
             return
         if self._is_own(target, exchange):
             self._own(exchange, target.resource)
@@ -141,6 +142,11 @@ class Proxy:
             self._refuse(exchange, reason.value)
         else:
             self._log.failure("{exchange}", reason, exchange=exchange)
+            if exchange.delivery is not None:
+                # The head is out: whatever we said now would be taken for the body.
+                exchange.gone()
+                exchange.abort()
+                return
             self._refuse(exchange, ProxyError("This proxy has a fault; its log says more."))
 
     # From answer to client
