@@ -435,3 +435,23 @@ async def test_why_upstream_was_asked(origin: Origin, proxy: Running) -> None:
     del origin.files[INDEX]
     gone = await proxy.get(origin.url(INDEX))
     assert (gone.status, gone.cache_status) == (404, "fwd=stale; fwd-status=404; detail=status")
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "kept"),
+    [("PUT", "201 Created", False), ("DELETE", "204 No Content", False),
+     ("POST", "302 Found", False), ("PUT", "403 Forbidden", True), ("OPTIONS", "200 OK", True)],
+)  # fmt: skip
+@pytest_twisted.ensureDeferred
+async def test_what_is_changed_through_us(
+    origin: Origin, proxy: Running, method: str, status: str, kept: bool
+) -> None:
+    """A client that changes a file at the origin makes the stored one invalid."""
+    file = origin.file(DEB)
+    await proxy.get(origin.url(DEB))
+    origin.scripts[DEB] = lambda request: request.answer(status)
+    await proxy.fetch(method, origin.url(DEB), "Content-Length: 0")
+    await proxy.fetch(method, origin.url("/never/stored"), "Content-Length: 0")
+    del origin.scripts[DEB]
+    reply = await proxy.get(origin.url(DEB))
+    assert (reply.body, reply.cache_status == "hit") == (file.body, kept)

@@ -35,7 +35,7 @@ from pkgproxy.cache.policy import (
 from pkgproxy.download import Download
 from pkgproxy.filters import Action
 from pkgproxy.message.conditions import not_modified, range_applies
-from pkgproxy.message.errors import ClientError, ProxyError, UpstreamError
+from pkgproxy.message.errors import ClientError, ProxyError, StoreError, UpstreamError
 from pkgproxy.message.heads import HIT, CacheStatus
 from pkgproxy.message.ranges import Span, parse_ranges
 from pkgproxy.store import Store
@@ -43,6 +43,9 @@ from pkgproxy.upstream import Follow, Upstream, discard, stay, upgrade_only
 
 #: A range that begins further than this ahead of the download is fetched on its own.
 FAR_AHEAD = 8 * 1024 * 1024  # bytes
+
+#: Methods that change nothing at the origin (RFC 9110 §9.2.1).
+_SAFE = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE"})
 
 #: How often a request may find that what it waited for is gone again (rm -rf).
 _PATIENCE = 3
@@ -126,7 +129,16 @@ class Cache:
             asked.body,
             asked.interim,
         )
+        if asked.head.method not in _SAFE and response.head.status < 400:
+            self._invalidate(asked)
         return Relayed(response, replace(status, fwd_status=response.head.status))
+
+    def _invalidate(self, asked: Asked) -> None:
+        """What was just changed at the origin is not what is stored (RFC 9111 §4.4)."""
+        try:
+            self._store.remove(asked.target.key)
+        except StoreError as error:
+            self._log.warn("{error} It is served though the origin has changed it.", error=error)
 
     async def _head(self, asked: Asked) -> Answer:
         """HEAD stores nothing; it may learn from a download in progress."""

@@ -115,8 +115,10 @@ class Lead:
             # Counted as a reader until all who waited have joined.
             download = outcome.download.attach()
             self._place.publish(outcome)
-            download.start()
-            download.release()
+            try:
+                download.start()
+            finally:
+                download.release()
             return
         self._place.leave()
         self._place.publish(outcome)

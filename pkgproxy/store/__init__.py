@@ -106,6 +106,15 @@ class Store:
             # Only Age is less exact than it could be.
             self._log.debug("{key} not freshened: {error}", key=key, error=error)
 
+    def remove(self, key: str) -> None:
+        """Forget what is stored for a key, if anything is. Raises StoreError."""
+        try:
+            os.unlink(self.path(key) or "")
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            pass  # nothing was stored
+        except OSError as error:
+            raise StoreError(f"Cannot remove the file of {key}: {error.strerror}.") from error
+
     def begin(self, key: str, representation: Representation) -> Partial:
         """An empty partial for a key. Raises StoreError if it cannot be had."""
         if self.path(key) is None:
