@@ -11,7 +11,8 @@ import venv
 from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
+from time import monotonic
 
 import pytest
 
@@ -240,3 +241,40 @@ def test_wheel_has_the_plugin(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "--address=" in done.stdout
+
+
+def test_one_fast_client_does_not_stop_the_others(tmp_path: Path, files: str) -> None:
+    """Who takes a large file as fast as it comes gets his share of each turn, not all of it."""
+    process = start(tmp_path, "-r", "cache")
+    process.line("Listening at")
+    large = tmp_path / "cache" / "example.org" / "large_1.0_all.deb"
+    large.parent.mkdir(parents=True)
+    with large.open("wb") as file:
+        file.truncate(8 << 30)
+    with process.get(files) as reply:
+        reply.read()
+    ended = Event()
+    taken = []
+
+    def drain() -> None:
+        with socket.create_connection(("127.0.0.1", process.port), PATIENCE) as client:
+            client.sendall(b"GET http://example.org/large_1.0_all.deb HTTP/1.0\r\n\r\n")
+            buffer = bytearray(1 << 22)
+            while not ended.is_set() and (count := client.recv_into(buffer)):
+                taken.append(count)
+
+    thread = Thread(target=drain)
+    thread.start()
+    slowest = 0.0
+    for _ in range(50):
+        began = monotonic()
+        with process.get(files) as reply:
+            assert reply.read() == b"hello"
+        slowest = max(slowest, monotonic() - began)
+    still_busy = sum(taken) < 8 << 30
+    ended.set()
+    thread.join()
+    process.stop()
+    assert taken
+    assert still_busy
+    assert slowest < 0.5
