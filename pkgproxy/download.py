@@ -55,7 +55,6 @@ class Download:
         over: Callable[[Download], None],
     ) -> None:
         self.representation = partial.representation
-        self.resumed_at = partial.size
         self.failure: Exception | None = None
         #: Whether an older body is stored under the key, and what the origin answered.
         self.replaces = False
@@ -128,7 +127,7 @@ class Download:
             self._close()
         elif not self._worth_finishing():
             self._log.info(
-                "{key}: all clients left after {size} of {length} bytes; what is here is kept",
+                "{key}: stopped after {size} of {length} bytes, as all clients left",
                 key=self._key, size=self.size, length=self.length or "unknown",
             )  # fmt: skip
             self._fail(UpstreamError("All clients left."))
